@@ -1,0 +1,21 @@
+"""What every package agrees on: token specs, flat token batches, the tokenizer interface, hashed randomness."""
+
+from tokenizers_vq.contract.batch import SegmentTable, TokenBatch
+from tokenizers_vq.contract.collate import BatchTransform, Collate
+from tokenizers_vq.contract.randomness import Key
+from tokenizers_vq.contract.spec import Modality, TokenSpec
+from tokenizers_vq.contract.tokenizer import Codes, Quantized, Tokenizer, load_tokenizer
+
+__all__ = [
+    "BatchTransform",
+    "Codes",
+    "Collate",
+    "Key",
+    "Modality",
+    "Quantized",
+    "SegmentTable",
+    "TokenBatch",
+    "TokenSpec",
+    "Tokenizer",
+    "load_tokenizer",
+]

@@ -1,0 +1,158 @@
+"""A batch of samples as flat codes and one table of segments: no padding anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from tokenizers_vq.contract.spec import Modality
+
+Sample = Mapping[str, "Tensor | Sequence[Tensor]"]
+
+
+@dataclass(frozen=True)
+class SegmentTable:
+    """One row per segment, in packing order (samples ascending).
+
+    Attributes:
+        sample: (S,) int64, index of the sample in the batch.
+        modality: (S,) int64, index into the batch's `names`.
+        start: (S,) int64, first row of the segment in its modality's flat codes.
+        shape: (S, A) int64, tokens along each axis, filled up with 1 on the right.
+    """
+
+    sample: Tensor
+    modality: Tensor
+    start: Tensor
+    shape: Tensor
+
+    @property
+    def length(self) -> Tensor:
+        """(S,) int64, positions in each segment."""
+        return self.shape.prod(dim=1)
+
+    def __len__(self) -> int:
+        return self.sample.shape[0]
+
+    def to(self, device: torch.device | str) -> SegmentTable:
+        """The same table on another device."""
+        return SegmentTable(*(t.to(device) for t in (self.sample, self.modality, self.start, self.shape)))
+
+
+@dataclass(frozen=True)
+class TokenBatch:
+    """Flat tokens of B samples; a sample may lack a modality or have several segments of one.
+
+    Attributes:
+        names: modality names; `segments.modality` indexes them.
+        codes: name -> (n, Q) int64.
+        segments: table of segments.
+        sample_id: (B,) int64, names the sample for hashed randomness, wherever it lies in a batch.
+        inputs: name -> (n, C) float, optional continuous inputs beside the codes.
+        condition_codes: name -> (n, Q) int64, optional codes of a degraded condition (COMMIT).
+        group: name -> (n,) int64, optional groups that are masked together (whole words).
+    """
+
+    names: tuple[str, ...]
+    codes: dict[str, Tensor]
+    segments: SegmentTable
+    sample_id: Tensor
+    inputs: dict[str, Tensor] = field(default_factory=dict)
+    condition_codes: dict[str, Tensor] = field(default_factory=dict)
+    group: dict[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def num_samples(self) -> int:
+        """B."""
+        return self.sample_id.shape[0]
+
+    @classmethod
+    def from_samples(
+        cls, samples: Sequence[Sample], modalities: Sequence[Modality], sample_id: Tensor | None = None
+    ) -> TokenBatch:
+        """Flatten samples.
+
+        Args:
+            samples: each maps a modality name to codes (*grid, Q), or to a list of them for several segments.
+                Segments keep the mapping's order.
+            modalities: all modalities of the batch.
+            sample_id: (B,) int64; 0..B-1 where not given.
+
+        Raises:
+            ValueError: an unknown modality, or codes that do not fit its spec.
+        """
+        specs = {m.name: m.spec for m in modalities}
+        names = tuple(specs)
+        num_axes = max((len(s.axes) for s in specs.values()), default=0)
+        flat: dict[str, list[Tensor]] = {name: [] for name in names}
+        filled = dict.fromkeys(names, 0)
+        rows: list[tuple[int, int, int, tuple[int, ...]]] = []
+        for index, sample in enumerate(samples):
+            for name, value in sample.items():
+                if name not in specs:
+                    raise ValueError(f"sample {index} has modality {name!r}, expected one of {names}")
+                for codes in [value] if isinstance(value, Tensor) else value:
+                    specs[name].check_codes(codes, f"sample {index}, {name}")
+                    shape = tuple(codes.shape[:-1]) + (1,) * (num_axes - len(specs[name].axes))
+                    rows.append((index, names.index(name), filled[name], shape))
+                    flat[name].append(codes.reshape(-1, codes.shape[-1]).long())
+                    filled[name] += flat[name][-1].shape[0]
+        table = SegmentTable(
+            torch.tensor([r[0] for r in rows], dtype=torch.int64),
+            torch.tensor([r[1] for r in rows], dtype=torch.int64),
+            torch.tensor([r[2] for r in rows], dtype=torch.int64),
+            torch.tensor([r[3] for r in rows], dtype=torch.int64).reshape(len(rows), num_axes),
+        )
+        codes_by_name = {
+            name: torch.cat(parts) if parts else torch.zeros(0, specs[name].num_codebooks, dtype=torch.int64)
+            for name, parts in flat.items()
+        }
+        ids = torch.arange(len(samples)) if sample_id is None else sample_id
+        if ids.shape != (len(samples),):
+            raise ValueError(f"sample_id of shape {tuple(ids.shape)} for {len(samples)} samples")
+        return cls(names, codes_by_name, table, ids.long())
+
+    def keep_segments(self, is_kept: Tensor) -> TokenBatch:
+        """Leave out the segments where is_kept (S,) is False; all samples stay, also empty ones."""
+        table, parts = self.segments, {}
+        length, start = table.length, torch.zeros_like(table.start)
+        for index, name in enumerate(self.names):
+            mine = table.modality == index
+            kept = mine & is_kept
+            start[kept] = length[kept].cumsum(0) - length[kept]
+            parts[name] = torch.repeat_interleave(is_kept[mine], length[mine])
+        new_table = SegmentTable(table.sample[is_kept], table.modality[is_kept], start[is_kept], table.shape[is_kept])
+
+        def pick(values: dict[str, Tensor]) -> dict[str, Tensor]:
+            return {name: value[parts[name]] for name, value in values.items()}
+
+        return replace(
+            self,
+            codes=pick(self.codes),
+            segments=new_table,
+            inputs=pick(self.inputs),
+            condition_codes=pick(self.condition_codes),
+            group=pick(self.group),
+        )
+
+    def segment_codes(self, index: int) -> Tensor:
+        """Codes (*grid, Q) of segment `index`; trailing axes of size 1 beyond the modality's own are dropped."""
+        table = self.segments
+        name = self.names[int(table.modality[index])]
+        start, shape = int(table.start[index]), table.shape[index].tolist()
+        codes = self.codes[name][start : start + int(table.length[index])]
+        return codes.reshape(*shape, codes.shape[-1])
+
+    def samples(self, modalities: Sequence[Modality]) -> list[dict[str, list[Tensor]]]:
+        """Inverse of `from_samples`: for each sample, name -> list of codes (*grid, Q)."""
+        num_axes = {m.name: len(m.spec.axes) for m in modalities}
+        out: list[dict[str, list[Tensor]]] = [{} for _ in range(self.num_samples)]
+        for index in range(len(self.segments)):
+            name = self.names[int(self.segments.modality[index])]
+            codes = self.segment_codes(index)
+            codes = codes.reshape(*codes.shape[: num_axes[name]], codes.shape[-1])
+            out[int(self.segments.sample[index])].setdefault(name, []).append(codes)
+        return out

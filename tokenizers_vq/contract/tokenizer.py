@@ -1,0 +1,187 @@
+"""The one interface of every tokenizer, and the folder it is saved in."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from tokenizers_vq.contract.spec import TokenSpec
+
+Codes = Tensor | list[Tensor]
+"""(B, *grid, Q) where the spec is fixed, else a list of (*shape, Q), one a sample; int64."""
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """The one return type of every quantizer.
+
+    Attributes:
+        latents: quantized vectors, same shape as the input; gradients pass straight through.
+        codes: (..., Q) int64.
+        loss: scalar, the quantizer's own losses, weighted.
+        metrics: named scalars (usage, perplexity, dead codes ...), detached.
+    """
+
+    latents: Tensor
+    codes: Tensor
+    loss: Tensor
+    metrics: dict[str, Tensor] = field(default_factory=dict)
+
+
+class Tokenizer(nn.Module, ABC):
+    """Media -> codes -> media. A tokenizer owns normalisation, sample rate and resolution.
+
+    Subclasses pass every constructor argument on as an attribute named in `config()`, so that a saved folder
+    can build them again.
+    """
+
+    media: ClassVar[str]
+    """Kind of media: "image" (B, C, H, W) float in [0, 1]; "audio" list of (T,) float in [-1, 1]; "text" list of
+    str; any other name for a user's own kind."""
+
+    @property
+    @abstractmethod
+    def spec(self) -> TokenSpec:
+        """Geometry of the tokens."""
+
+    @abstractmethod
+    def encode(self, media: Any, lengths: Tensor | None = None) -> Codes:
+        """Codes of a batch of media.
+
+        Args:
+            media: a batch of the tokenizer's kind of media.
+            lengths: (B,) int64, valid media samples of each row where `media` is a padded tensor.
+
+        Raises:
+            ValueError: wrong type, dtype, channel count, size or rate; NaN or out-of-range values; empty media.
+        """
+
+    @abstractmethod
+    def decode(self, codes: Codes | Sequence[Tensor]) -> Any:
+        """Media of a batch of codes; inverse in kind of `encode`.
+
+        Raises:
+            ValueError: codes that do not fit the spec.
+        """
+
+    @abstractmethod
+    def config(self) -> dict[str, Any]:
+        """JSON-ready constructor arguments."""
+
+    def inputs(self, media: Any) -> Tensor | None:
+        """Optional continuous inputs (n, C) beside the codes (patches); None where there are none."""
+        return None
+
+    def save(self, folder: Path | str) -> None:
+        """Write config.json and model.safetensors (and a subclass's own files) into `folder`."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        state = {k: v.detach().cpu().contiguous() for k, v in self.state_dict().items()}
+        if state:
+            save_file(state, folder / "model.safetensors")
+        self.save_files(folder)
+        data = {
+            "format_version": FORMAT_VERSION,
+            "class_path": f"{type(self).__module__}.{type(self).__qualname__}",
+            "init_args": self.config(),
+            "spec": self.spec.to_dict(),
+        }
+        (folder / "config.json").write_text(json.dumps(data, indent=2, sort_keys=True) + "\n")
+
+    def save_files(self, folder: Path) -> None:
+        """Write files besides the weights (vocabularies); nothing by default."""
+
+    @classmethod
+    def from_folder(cls, folder: Path, init_args: dict[str, Any]) -> Tokenizer:
+        """Build from a saved folder; subclasses with files of their own override this."""
+        tokenizer = cls(**init_args)
+        path = folder / "model.safetensors"
+        if path.exists():
+            tokenizer.load_state_dict(load_file(path))
+        return tokenizer
+
+    @classmethod
+    def load(cls, folder: Path | str, allow: Iterable[type] = ()) -> Tokenizer:
+        """Load a folder that must hold this class or a subclass of it."""
+        tokenizer = load_tokenizer(folder, allow)
+        if not isinstance(tokenizer, cls):
+            raise ValueError(f"{folder} holds a {type(tokenizer).__name__}, expected a {cls.__name__}")
+        return tokenizer
+
+    def fingerprint(self) -> str:
+        """SHA-256 of the configuration and weights: which tokenizer made some codes."""
+        digest = hashlib.sha256(json.dumps(self.config(), sort_keys=True, default=str).encode())
+        for name, value in sorted(self.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()
+
+
+def _subclasses(cls: type) -> dict[str, type]:
+    found = {f"{cls.__module__}.{cls.__qualname__}": cls}
+    for sub in cls.__subclasses__():
+        found |= _subclasses(sub)
+    return found
+
+
+def find_class(class_path: str, base: type, allow: Iterable[type] = ()) -> type:
+    """The class a file names: in-package, already imported by the user, or in `allow`; never imported for a file.
+
+    Raises:
+        ValueError: a foreign class, or one that is no `base`.
+    """
+    known = _subclasses(base) | {f"{c.__module__}.{c.__qualname__}": c for c in allow}
+    package = class_path.split(".", 1)[0]
+    if class_path not in known and package in ("tokenizers_vq", "maskmm"):
+        module, _, _ = class_path.rpartition(".")
+        try:
+            importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            raise ValueError(f"class {class_path!r}: {error}; it may come from another version") from error
+        known = _subclasses(base) | known
+    if class_path not in known:
+        raise ValueError(
+            f"class {class_path!r} is not part of this package and was not imported; import it first (--plugin "
+            f"MODULE on the command line) or pass allow=[{class_path.rsplit('.', 1)[-1]}]"
+        )
+    return known[class_path]
+
+
+def load_tokenizer(folder: Path | str, allow: Iterable[type] = ()) -> Tokenizer:
+    """Build the tokenizer that `folder` describes, in eval mode.
+
+    Args:
+        folder: written by `Tokenizer.save`.
+        allow: further classes that the folder may name.
+
+    Raises:
+        ValueError: no such folder, another format version, a foreign class, or a spec that does not match.
+    """
+    folder = Path(folder)
+    path = folder / "config.json"
+    if not path.is_file():
+        raise ValueError(f"{path} does not exist; expected a folder written by Tokenizer.save")
+    try:
+        data = json.loads(path.read_text())
+        version, class_path, init_args = data["format_version"], data["class_path"], data["init_args"]
+        spec = TokenSpec.from_dict(data["spec"])
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is not a tokenizer's config.json: {error!r}") from error
+    if version != FORMAT_VERSION:
+        raise ValueError(f"{path}: format_version {version}, this version of maskmm reads {FORMAT_VERSION}")
+    tokenizer = find_class(class_path, Tokenizer, allow).from_folder(folder, init_args)  # type: ignore[attr-defined]
+    if tokenizer.spec != spec:
+        raise ValueError(f"{path}: the file says {spec}, but the tokenizer built from it has {tokenizer.spec}")
+    return tokenizer.eval()
