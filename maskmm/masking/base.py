@@ -1,0 +1,133 @@
+"""What the model sees and what it is asked."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from maskmm.sequence import TokenSequence
+from tokenizers_vq.contract import Key
+
+
+@dataclass(frozen=True)
+class TargetRows:
+    """The questions of one (modality, codebook): indices made off the training step.
+
+    Attributes:
+        name, codebook: which head slice answers.
+        rows: (T,) int64 rows of the model's features.
+        codes: (T,) int64 right answers, local to the codebook.
+        part: (T,) int64 loss part.
+        is_real: (T,) bool, False on rows that only fill up a fixed capacity.
+    """
+
+    name: str
+    codebook: int
+    rows: Tensor
+    codes: Tensor
+    part: Tensor
+    is_real: Tensor
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> TargetRows:
+        """The same questions on another device."""
+        moved = (t.to(device, non_blocking=non_blocking) for t in (self.rows, self.codes, self.part, self.is_real))
+        return TargetRows(self.name, self.codebook, *moved)
+
+
+@dataclass(frozen=True)
+class MaskedSequence:
+    """A masked training batch.
+
+    Attributes:
+        inputs: what the model sees; ids may be replaced, rows dropped or reordered.
+        mask_kind: (N, Q) int64; 0 = visible, > 0 picks a mask embedding.
+        targets: (N, Q) int64 joint ids of the right answers.
+        is_target: (N, Q) bool, where a loss is taken.
+        part: (N, Q) int64, which loss part (0 where a masking has one part only).
+        order: (N,) int64 rank for permuted attention, or None.
+        group: (N,) int64 group for block-causal attention, or None.
+        is_encoded: (N,) bool, False on rows left out of the encoder and put back by a decoder, or None.
+        part_names: names of the loss parts.
+        target_rows: questions by (modality, codebook); filled in by `with_target_rows`.
+    """
+
+    inputs: TokenSequence
+    mask_kind: Tensor
+    targets: Tensor
+    is_target: Tensor
+    part: Tensor
+    order: Tensor | None = None
+    group: Tensor | None = None
+    is_encoded: Tensor | None = None
+    part_names: tuple[str, ...] = ("masked",)
+    target_rows: tuple[TargetRows, ...] = field(default=())
+
+    def with_target_rows(self, capacity: int | None = None) -> MaskedSequence:
+        """Row indices of the targets, for each (modality, codebook) that has any.
+
+        Args:
+            capacity: where given, every list is filled up to a multiple of it with rows that count for nothing,
+                so that compiled steps see few shapes.
+        """
+        vocabulary, lists = self.inputs.vocabulary, []
+        for index, m in enumerate(vocabulary.modalities, start=1):
+            is_mine = self.inputs.modality == index
+            for codebook in range(m.spec.num_codebooks):
+                rows = (is_mine & self.is_target[:, codebook]).nonzero().flatten()
+                if not rows.shape[0] and capacity is None:
+                    continue
+                codes = self.targets[rows, codebook] - vocabulary.slice(m.name, codebook).start
+                lists.append(_filled(m.name, codebook, rows, codes, self.part[rows, codebook], capacity))
+        return replace(self, target_rows=tuple(lists))
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> MaskedSequence:
+        """The same batch on another device (Lightning calls this)."""
+
+        def move(value: Tensor | None) -> Tensor | None:
+            return None if value is None else value.to(device, non_blocking=non_blocking)
+
+        return MaskedSequence(
+            self.inputs.to(device, non_blocking),
+            self.mask_kind.to(device, non_blocking=non_blocking),
+            self.targets.to(device, non_blocking=non_blocking),
+            self.is_target.to(device, non_blocking=non_blocking),
+            self.part.to(device, non_blocking=non_blocking),
+            move(self.order),
+            move(self.group),
+            move(self.is_encoded),
+            self.part_names,
+            tuple(t.to(device, non_blocking) for t in self.target_rows),
+        )
+
+
+def _filled(
+    name: str, codebook: int, rows: Tensor, codes: Tensor, part: Tensor, capacity: int | None
+) -> TargetRows:
+    missing = 0 if capacity is None else -rows.shape[0] % capacity or (capacity if not rows.shape[0] else 0)
+    is_real = torch.ones(rows.shape[0] + missing, dtype=torch.bool)
+    if missing:
+        is_real[-missing:] = False
+        rows, codes, part = (torch.cat([t, t.new_zeros(missing)]) for t in (rows, codes, part))
+    return TargetRows(name, codebook, rows, codes, part, is_real)
+
+
+class Masking(ABC):
+    """Chooses what is hidden and what is asked; a pure function of the sequence and the key."""
+
+    @abstractmethod
+    def __call__(self, sequence: TokenSequence, key: Key) -> MaskedSequence: ...
+
+
+def masked_at(sequence: TokenSequence, is_masked: Tensor, is_target: Tensor | None = None) -> MaskedSequence:
+    """The plain case: hide is_masked (N, Q) behind [MASK] and ask for it (or for is_target)."""
+    kind = is_masked.long()
+    return MaskedSequence(
+        inputs=sequence.hide(kind),
+        mask_kind=kind,
+        targets=sequence.ids,
+        is_target=is_masked if is_target is None else is_target,
+        part=torch.zeros_like(kind),
+    )

@@ -1,0 +1,276 @@
+"""All samples of a batch end to end in one packed row sequence, and back.
+
+Shape legend of the package: B samples, N packed rows, S segments, Q codebooks, A position axes, D width, H heads,
+K head width, V codes of one codebook.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from maskmm.vocabulary import Vocabulary
+from tokenizers_vq.contract import SegmentTable, TokenBatch
+
+
+@dataclass(frozen=True)
+class TokenSequence:
+    """Packed rows; sample b owns rows cu_seqlens[b] : cu_seqlens[b + 1].
+
+    Attributes:
+        vocabulary: says what the ids mean.
+        ids: (N, Q) int64 joint ids; unused slots [PAD].
+        modality: (N,) int64, vocabulary index of the modality; 0 for special rows ([CLS]).
+        position: (N, A) int64 along the vocabulary's axes; 0 on axes that the modality lacks.
+        segment: (N,) int64, row of `segments`; -1 for special rows.
+        sample: (N,) int64, which of the B samples.
+        cu_seqlens: (B + 1,) int64.
+        segments: table of segments (modality indexes `vocabulary.names`).
+        sample_id: (B,) int64, for hashed randomness.
+        inputs: name -> (n, C) continuous inputs of that modality's rows, in row order.
+        condition_ids: (N, Q) int64 joint ids of a degraded condition, or None.
+        group: (N,) int64, rows to be masked together; -1 = alone; or None.
+    """
+
+    vocabulary: Vocabulary
+    ids: Tensor
+    modality: Tensor
+    position: Tensor
+    segment: Tensor
+    sample: Tensor
+    cu_seqlens: Tensor
+    segments: SegmentTable
+    sample_id: Tensor
+    inputs: dict[str, Tensor] = field(default_factory=dict)
+    condition_ids: Tensor | None = None
+    group: Tensor | None = None
+
+    @property
+    def num_rows(self) -> int:
+        """N."""
+        return self.ids.shape[0]
+
+    @property
+    def num_samples(self) -> int:
+        """B."""
+        return self.sample_id.shape[0]
+
+    def has_codebook(self) -> Tensor:
+        """(N, Q) bool: True where the row's modality has that codebook (never on special rows)."""
+        return self.vocabulary.codebook_sizes().to(self.modality.device)[self.modality] > 0
+
+    def row_in_sample(self) -> Tensor:
+        """(N,) int64, 0-based rank of a row in its sample."""
+        return torch.arange(self.num_rows, device=self.ids.device) - self.cu_seqlens[self.sample]
+
+    def row_in_segment(self) -> Tensor:
+        """(N,) int64, 0-based rank of a row in its segment; 0 on special rows."""
+        start = self.ids.new_full((len(self.segments) + 1,), self.num_rows)
+        index = torch.arange(self.num_rows, device=self.ids.device)
+        start = start.scatter_reduce(0, self.segment % (len(self.segments) + 1), index, "amin")
+        return torch.where(self.segment >= 0, index - start[self.segment], 0)
+
+    def hide(self, mask_kind: Tensor) -> TokenSequence:
+        """Ids replaced by mask ids where mask_kind (N, Q) > 0."""
+        mask_ids = self.vocabulary.mask_ids().to(self.ids.device)
+        return replace(self, ids=torch.where(mask_kind > 0, mask_ids[mask_kind], self.ids))
+
+    def select_rows(self, rows: Tensor) -> TokenSequence:
+        """A sequence of the given rows (ascending indices or a bool mask); samples may become empty.
+
+        The table of segments stays as it is, so that `segment` still names its row.
+        """
+        index = rows.nonzero().flatten() if rows.dtype == torch.bool else rows
+        sample = self.sample[index]
+        counts = torch.bincount(sample, minlength=self.num_samples)
+        return replace(
+            self,
+            ids=self.ids[index],
+            modality=self.modality[index],
+            position=self.position[index],
+            segment=self.segment[index],
+            sample=sample,
+            cu_seqlens=_offsets(counts),
+            inputs={name: self._select_inputs(name, value, index) for name, value in self.inputs.items()},
+            condition_ids=None if self.condition_ids is None else self.condition_ids[index],
+            group=None if self.group is None else self.group[index],
+        )
+
+    def _select_inputs(self, name: str, value: Tensor, index: Tensor) -> Tensor:
+        is_mine = self.modality == self.vocabulary.index(name)
+        rank = is_mine.cumsum(0) - 1
+        return value[rank[index[is_mine[index]]]]
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> TokenSequence:
+        """The same sequence on another device."""
+
+        def move(value: Tensor | None) -> Tensor | None:
+            return None if value is None else value.to(device, non_blocking=non_blocking)
+
+        return replace(
+            self,
+            ids=move(self.ids),
+            modality=move(self.modality),
+            position=move(self.position),
+            segment=move(self.segment),
+            sample=move(self.sample),
+            cu_seqlens=move(self.cu_seqlens),
+            segments=self.segments.to(device),
+            sample_id=move(self.sample_id),
+            inputs={name: value.to(device, non_blocking=non_blocking) for name, value in self.inputs.items()},
+            condition_ids=move(self.condition_ids),
+            group=move(self.group),
+        )
+
+
+def _offsets(counts: Tensor) -> Tensor:
+    return torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+
+
+def pack(batch: TokenBatch, vocabulary: Vocabulary, has_cls: bool = True) -> TokenSequence:
+    """Lay all samples end to end, segments in table order, with no padding.
+
+    Args:
+        batch: flat tokens; its names must be in the vocabulary.
+        vocabulary: joint ids.
+        has_cls: put one [CLS] row before each sample.
+
+    Raises:
+        ValueError: a modality that the vocabulary lacks, or segments that are not sorted by sample.
+    """
+    table = batch.segments
+    if bool((table.sample[1:] < table.sample[:-1]).any()):
+        raise ValueError("segments must be sorted by sample; build the batch with TokenBatch.from_samples")
+    index_of_name = torch.tensor([vocabulary.index(name) for name in batch.names], dtype=torch.int64)
+    length = table.length
+    num_special = int(has_cls) * batch.num_samples
+    num_rows = int(length.sum()) + num_special
+    counts = torch.zeros(batch.num_samples, dtype=torch.int64).index_add_(0, table.sample, length) + int(has_cls)
+    cu_seqlens = _offsets(counts)
+    sample = torch.repeat_interleave(torch.arange(batch.num_samples), counts)
+
+    # Row of each segment's first token: earlier tokens in table order, plus the [CLS] rows up to this sample.
+    first_row = length.cumsum(0) - length + (table.sample + 1) * int(has_cls)
+    segment_of_token = torch.repeat_interleave(torch.arange(len(table)), length)
+    rank = torch.arange(segment_of_token.shape[0]) - (length.cumsum(0) - length)[segment_of_token]
+    rows = first_row[segment_of_token] + rank
+
+    segment = torch.full((num_rows,), -1, dtype=torch.int64)
+    segment[rows] = segment_of_token
+    modality = torch.zeros(num_rows, dtype=torch.int64)
+    modality[rows] = index_of_name[table.modality][segment_of_token]
+    position = torch.zeros(num_rows, len(vocabulary.axes), dtype=torch.int64)
+    position[rows] = _positions(table, vocabulary, index_of_name, segment_of_token, rank)
+
+    ids = torch.full((num_rows, vocabulary.num_codebooks), vocabulary.pad_id, dtype=torch.int64)
+    if has_cls:
+        ids[cu_seqlens[:-1], 0] = vocabulary.cls_id
+    condition_ids = ids.clone() if batch.condition_codes else None
+    group = torch.full((num_rows,), -1, dtype=torch.int64) if batch.group else None
+    inputs = {}
+    source = table.start[segment_of_token] + rank
+    for number, name in enumerate(batch.names):
+        mine = table.modality[segment_of_token] == number
+        if name in batch.codes:
+            ids[rows[mine]] = vocabulary.to_ids(name, batch.codes[name][source[mine]])
+        if condition_ids is not None and name in batch.condition_codes:
+            condition_ids[rows[mine]] = vocabulary.to_ids(name, batch.condition_codes[name][source[mine]])
+        if group is not None and name in batch.group:
+            group[rows[mine]] = batch.group[name][source[mine]]
+        if name in batch.inputs:
+            inputs[name] = batch.inputs[name][source[mine]]
+    segments = SegmentTable(table.sample, index_of_name[table.modality] - 1, table.start, table.shape)
+    return TokenSequence(
+        vocabulary, ids, modality, position, segment, sample, cu_seqlens, segments, batch.sample_id, inputs,
+        condition_ids, group,
+    )  # fmt: skip
+
+
+def _positions(
+    table: SegmentTable, vocabulary: Vocabulary, index_of_name: Tensor, segment: Tensor, rank: Tensor
+) -> Tensor:
+    """Grid coordinates (n, A) of each token, written to the vocabulary's axes."""
+    num_axes = table.shape.shape[1]
+    coordinate = torch.zeros(segment.shape[0], num_axes, dtype=torch.int64)
+    rest = rank
+    for axis in reversed(range(num_axes)):
+        size = table.shape[:, axis][segment]
+        coordinate[:, axis] = rest % size
+        rest = rest // size
+    position = torch.zeros(segment.shape[0], len(vocabulary.axes), dtype=torch.int64)
+    modality = index_of_name[table.modality][segment]
+    for index, m in enumerate(vocabulary.modalities, start=1):
+        mine = modality == index
+        for axis, name in enumerate(m.spec.axes):
+            position[mine, vocabulary.axes.index(name)] = coordinate[mine, axis]
+    return position
+
+
+def unpack(sequence: TokenSequence) -> TokenBatch:
+    """Exact inverse of `pack` (names become the vocabulary's, in its order).
+
+    Raises:
+        ValueError: rows were dropped, or an id is no code of its modality.
+    """
+    vocabulary, table = sequence.vocabulary, sequence.segments
+    is_token = sequence.segment >= 0
+    if int(is_token.sum()) != int(table.length.sum()):
+        raise ValueError(
+            f"{int(is_token.sum())} rows for segments of {int(table.length.sum())} tokens; unpack whole sequences"
+        )
+    codes: dict[str, Tensor] = {}
+    condition: dict[str, Tensor] = {}
+    group: dict[str, Tensor] = {}
+    start = torch.zeros_like(table.start)
+    for index, name in enumerate(vocabulary.names):
+        rows = sequence.modality == index + 1
+        codes[name] = vocabulary.to_codes(name, sequence.ids[rows])
+        if sequence.condition_ids is not None and bool((sequence.condition_ids[rows] != vocabulary.pad_id).any()):
+            condition[name] = vocabulary.to_codes(name, sequence.condition_ids[rows])
+        if sequence.group is not None and bool((sequence.group[rows] >= 0).any()):
+            group[name] = sequence.group[rows]
+        mine = table.modality == index
+        start[mine] = table.length[mine].cumsum(0) - table.length[mine]
+    segments = SegmentTable(table.sample, table.modality, start, table.shape)
+    return TokenBatch(
+        vocabulary.names, codes, segments, sequence.sample_id, dict(sequence.inputs), condition, group
+    )
+
+
+def concatenate(sequences: Sequence[TokenSequence]) -> TokenSequence:
+    """One sequence with the samples of all, in order (guidance runs both passes in one forward).
+
+    Raises:
+        ValueError: nothing to join, or different vocabularies.
+    """
+    if not sequences or any(s.vocabulary != sequences[0].vocabulary for s in sequences):
+        raise ValueError("concatenate needs at least one sequence, all of one vocabulary")
+    rows, samples, tables = 0, 0, 0
+    segment, sample, offsets, table_sample = [], [], [sequences[0].cu_seqlens[:1]], []
+    for s in sequences:
+        segment.append(torch.where(s.segment >= 0, s.segment + tables, s.segment))
+        sample.append(s.sample + samples)
+        offsets.append(s.cu_seqlens[1:] + rows)
+        table_sample.append(s.segments.sample + samples)
+        rows, samples, tables = rows + s.num_rows, samples + s.num_samples, tables + len(s.segments)
+    names = {name for s in sequences for name in s.inputs}
+    return TokenSequence(
+        vocabulary=sequences[0].vocabulary,
+        ids=torch.cat([s.ids for s in sequences]),
+        modality=torch.cat([s.modality for s in sequences]),
+        position=torch.cat([s.position for s in sequences]),
+        segment=torch.cat(segment),
+        sample=torch.cat(sample),
+        cu_seqlens=torch.cat(offsets),
+        segments=SegmentTable(
+            torch.cat(table_sample),
+            torch.cat([s.segments.modality for s in sequences]),
+            torch.cat([s.segments.start for s in sequences]),
+            torch.cat([s.segments.shape for s in sequences]),
+        ),
+        sample_id=torch.cat([s.sample_id for s in sequences]),
+        inputs={name: torch.cat([s.inputs[name] for s in sequences if name in s.inputs]) for name in names},
+    )
