@@ -1,0 +1,1 @@
+"""Corpora that ordinary package installs bring along."""

@@ -1,0 +1,1 @@
+"""Real handwritten digits, their captions, and synthetic speech of the digit words."""
