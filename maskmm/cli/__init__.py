@@ -1,1 +1,1 @@
-
+"""The `maskmm` command: parses before torch is imported."""

@@ -3,6 +3,7 @@
 from tokenizers_vq.contract.batch import SegmentTable, TokenBatch
 from tokenizers_vq.contract.collate import BatchTransform, Collate
 from tokenizers_vq.contract.randomness import Key
+from tokenizers_vq.contract.source import ModalitySource
 from tokenizers_vq.contract.spec import Modality, TokenSpec
 from tokenizers_vq.contract.tokenizer import Codes, Quantized, Tokenizer, load_tokenizer
 
@@ -12,6 +13,7 @@ __all__ = [
     "Collate",
     "Key",
     "Modality",
+    "ModalitySource",
     "Quantized",
     "SegmentTable",
     "TokenBatch",

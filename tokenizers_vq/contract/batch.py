@@ -124,7 +124,9 @@ class TokenBatch:
             kept = mine & is_kept
             start[kept] = length[kept].cumsum(0) - length[kept]
             parts[name] = torch.repeat_interleave(is_kept[mine], length[mine])
-        new_table = SegmentTable(table.sample[is_kept], table.modality[is_kept], start[is_kept], table.shape[is_kept])
+        new_table = SegmentTable(
+            table.sample[is_kept], table.modality[is_kept], start[is_kept], table.shape[is_kept]
+        )
 
         def pick(values: dict[str, Tensor]) -> dict[str, Tensor]:
             return {name: value[parts[name]] for name, value in values.items()}

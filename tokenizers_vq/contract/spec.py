@@ -51,7 +51,9 @@ class TokenSpec:
         if len(set(self.axes)) != len(self.axes):
             raise ValueError(f"axes={self.axes} names an axis twice; give each axis its own name")
         if len(self._grid) != len(self.axes):
-            raise ValueError(f"grid={self.grid} has {len(self._grid)} entries for axes={self.axes}; give one each")
+            raise ValueError(
+                f"grid={self.grid} has {len(self._grid)} entries for axes={self.axes}; give one each"
+            )
         if any(g is not None and g < 1 for g in self._grid):
             raise ValueError(f"grid={self.grid} must hold positive sizes (None for the varying axis)")
         varying = sum(g is None for g in self._grid)
@@ -101,7 +103,9 @@ class TokenSpec:
         expected = self._grid
         is_right = len(shape) == len(expected) and all(g is None or g == s for s, g in zip(shape, expected))
         if not is_right:
-            raise ValueError(f"{name}: tokens of shape {tuple(shape)}, expected {expected} over axes {self.axes}")
+            raise ValueError(
+                f"{name}: tokens of shape {tuple(shape)}, expected {expected} over axes {self.axes}"
+            )
         if not self.is_fixed:
             self.shape(self.length_of(shape))
 
@@ -135,7 +139,9 @@ class TokenSpec:
         if not self.stride:
             raise ValueError("this spec has no stride, so media cannot be mapped to tokens; give `stride`")
         if not len(start) == len(stop) == len(self.axes) or any(a >= b for a, b in zip(start, stop)):
-            raise ValueError(f"box {tuple(start)} to {tuple(stop)}: expected start < stop on axes {self.axes}")
+            raise ValueError(
+                f"box {tuple(start)} to {tuple(stop)}: expected start < stop on axes {self.axes}"
+            )
         is_inside = torch.ones(tuple(shape), dtype=torch.bool)
         for axis, (low, high, stride) in enumerate(zip(start, stop, self.stride)):
             index = torch.arange(shape[axis])

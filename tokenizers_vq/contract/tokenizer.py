@@ -159,6 +159,15 @@ def find_class(class_path: str, base: type, allow: Iterable[type] = ()) -> type:
     return known[class_path]
 
 
+def read_spec(folder: Path | str) -> TokenSpec:
+    """The spec that a tokenizer's folder tells, without building the tokenizer.
+
+    Raises:
+        ValueError: no such folder, or another format version.
+    """
+    return _read_config(Path(folder))[2]
+
+
 def load_tokenizer(folder: Path | str, allow: Iterable[type] = ()) -> Tokenizer:
     """Build the tokenizer that `folder` describes, in eval mode.
 
@@ -170,6 +179,15 @@ def load_tokenizer(folder: Path | str, allow: Iterable[type] = ()) -> Tokenizer:
         ValueError: no such folder, another format version, a foreign class, or a spec that does not match.
     """
     folder = Path(folder)
+    class_path, init_args, spec = _read_config(folder)
+    tokenizer = find_class(class_path, Tokenizer, allow).from_folder(folder, init_args)  # type: ignore[attr-defined]
+    if tokenizer.spec != spec:
+        raise ValueError(f"{folder}: it says {spec}, but the tokenizer built from it has {tokenizer.spec}")
+    return tokenizer.eval()
+
+
+def _read_config(folder: Path) -> tuple[str, dict[str, Any], TokenSpec]:
+    """Class path, constructor arguments and spec."""
     path = folder / "config.json"
     if not path.is_file():
         raise ValueError(f"{path} does not exist; expected a folder written by Tokenizer.save")
@@ -181,7 +199,4 @@ def load_tokenizer(folder: Path | str, allow: Iterable[type] = ()) -> Tokenizer:
         raise ValueError(f"{path} is not a tokenizer's config.json: {error!r}") from error
     if version != FORMAT_VERSION:
         raise ValueError(f"{path}: format_version {version}, this version of maskmm reads {FORMAT_VERSION}")
-    tokenizer = find_class(class_path, Tokenizer, allow).from_folder(folder, init_args)  # type: ignore[attr-defined]
-    if tokenizer.spec != spec:
-        raise ValueError(f"{path}: the file says {spec}, but the tokenizer built from it has {tokenizer.spec}")
-    return tokenizer.eval()
+    return class_path, init_args, spec

@@ -1,0 +1,48 @@
+"""How the command line ends: one line for a user's mistake, exit code 2; 130 when interrupted."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Callable
+
+USER_ERROR = 2
+INTERRUPTED = 130
+
+
+def guarded(run: Callable[[], int], is_debug: bool) -> int:
+    """Exit code of `run`.
+
+    A ValueError is the user's to mend: one line on stderr, its traceback only where is_debug. Anything else
+    but an interruption is a defect of the program and is raised.
+    """
+    try:
+        return run()
+    except ValueError as error:
+        if is_debug:
+            traceback.print_exc()
+        sys.stderr.write(f"maskmm: error: {one_line(error)}\n")
+        return USER_ERROR
+    except KeyboardInterrupt:
+        return _interrupted()
+    except SystemExit as error:
+        # Lightning turns an interrupted fit into exit code 1.
+        if isinstance(error.__context__, KeyboardInterrupt):
+            return _interrupted()
+        raise
+
+
+def one_line(error: ValueError) -> str:
+    """The message of an error on one line.
+
+    A data worker's error arrives with its whole traceback as the message; the last line is what it said.
+    """
+    text = str(error).strip()
+    if text.startswith("Caught ValueError in"):
+        text = text.rsplit("\nValueError: ", 1)[-1]
+    return " ".join(text.split())
+
+
+def _interrupted() -> int:
+    sys.stderr.write("maskmm: interrupted\n")
+    return INTERRUPTED
