@@ -1,1 +1,27 @@
+"""Iterative masked decoding: schedule, order, filters, guidance and lengths are independent objects."""
 
+from maskmm.decoding.filters import LogitFilter, Temperature, TopK, TopP
+from maskmm.decoding.generate import generate_tokens
+from maskmm.decoding.guidance import Guidance, RampedGuidance
+from maskmm.decoding.iterative import IterativeDecoder
+from maskmm.decoding.lengths import GivenLength, LengthPolicy, SameLengthAs, SampledLength
+from maskmm.decoding.orders import CoarseFirst, ConfidenceOrder, RandomOrder, UnmaskOrder
+
+__all__ = [
+    "CoarseFirst",
+    "ConfidenceOrder",
+    "GivenLength",
+    "Guidance",
+    "IterativeDecoder",
+    "LengthPolicy",
+    "LogitFilter",
+    "RampedGuidance",
+    "RandomOrder",
+    "SameLengthAs",
+    "SampledLength",
+    "Temperature",
+    "TopK",
+    "TopP",
+    "UnmaskOrder",
+    "generate_tokens",
+]

@@ -1,0 +1,72 @@
+"""The unknown slots of a packed sequence: (row, codebook) pairs still to be filled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+
+from maskmm.sequence import TokenSequence
+
+
+@dataclass(frozen=True)
+class Slots:
+    """T slots, in row order and by codebook within a row; all fields (T,) int64.
+
+    Attributes:
+        row: row of the sequence.
+        codebook: which of the row's codes.
+        modality: vocabulary index of the row's modality.
+        sample: which of the B samples.
+        sample_id: name of that sample for hashed randomness.
+        segment: rank of the row's segment within its sample.
+        place: rank of the row within its segment.
+    """
+
+    row: Tensor
+    codebook: Tensor
+    modality: Tensor
+    sample: Tensor
+    sample_id: Tensor
+    segment: Tensor
+    place: Tensor
+
+    def __len__(self) -> int:
+        return self.row.shape[0]
+
+    @classmethod
+    def of(cls, sequence: TokenSequence, is_unknown: Tensor) -> Slots:
+        """Slots where is_unknown (N, Q) is True."""
+        row, codebook = is_unknown.nonzero(as_tuple=True)
+        sample = sequence.sample[row]
+        first_segment = torch.searchsorted(sequence.segments.sample, sample)
+        return cls(
+            row=row,
+            codebook=codebook,
+            modality=sequence.modality[row],
+            sample=sample,
+            sample_id=sequence.sample_id[sample],
+            segment=sequence.segment[row] - first_segment,
+            place=sequence.row_in_segment()[row],
+        )
+
+    def select(self, is_kept: Tensor) -> Slots:
+        """The slots where is_kept (T,) is True."""
+        return Slots(*(getattr(self, f.name)[is_kept] for f in fields(self)))
+
+    def counters(self, step: int) -> tuple[Tensor | int, ...]:
+        """What a random number of this step hashes: nothing here depends on what else is in the batch."""
+        return self.sample_id, step, self.segment, self.place, self.codebook
+
+
+def rank_in_sample(slots: Slots, score: Tensor, priority: Tensor) -> Tensor:
+    """(T,) int64, place of each slot within its sample: lower priority first, then higher score, then slot order."""
+    order = torch.argsort(score, descending=True, stable=True)
+    order = order[torch.argsort(priority[order], stable=True)]
+    order = order[torch.argsort(slots.sample[order], stable=True)]
+    sorted_sample = slots.sample[order]
+    index = torch.arange(len(slots), device=score.device)
+    rank = torch.empty_like(order)
+    rank[order] = index - torch.searchsorted(sorted_sample, sorted_sample)
+    return rank
