@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from maskmm.vocabulary import Vocabulary
@@ -32,7 +33,7 @@ class TokenSequence:
         sample_id: (B,) int64, for hashed randomness.
         inputs: name -> (n, C) continuous inputs of that modality's rows, in row order.
         condition_ids: (N, Q) int64 joint ids of a degraded condition, or None.
-        group: (N,) int64, rows to be masked together; -1 = alone; or None.
+        group: (N,) int64, rows to be masked together, numbered within their segment; -1 = alone; or None.
     """
 
     vocabulary: Vocabulary
@@ -79,9 +80,10 @@ class TokenSequence:
         return replace(self, ids=torch.where(mask_kind > 0, mask_ids[mask_kind], self.ids))
 
     def select_rows(self, rows: Tensor) -> TokenSequence:
-        """A sequence of the given rows (ascending indices or a bool mask); samples may become empty.
+        """A sequence of the given rows (indices or a bool mask); samples may become empty.
 
-        The table of segments stays as it is, so that `segment` still names its row.
+        Rows may change places within a sample, but samples stay in order. The table of segments stays as it is, so
+        that `segment` still names its row.
         """
         index = rows.nonzero().flatten() if rows.dtype == torch.bool else rows
         sample = self.sample[index]
@@ -148,7 +150,9 @@ def pack(batch: TokenBatch, vocabulary: Vocabulary, has_cls: bool = True) -> Tok
     length = table.length
     num_special = int(has_cls) * batch.num_samples
     num_rows = int(length.sum()) + num_special
-    counts = torch.zeros(batch.num_samples, dtype=torch.int64).index_add_(0, table.sample, length) + int(has_cls)
+    counts = torch.zeros(batch.num_samples, dtype=torch.int64).index_add_(0, table.sample, length) + int(
+        has_cls
+    )
     cu_seqlens = _offsets(counts)
     sample = torch.repeat_interleave(torch.arange(batch.num_samples), counts)
 
@@ -217,6 +221,8 @@ def unpack(sequence: TokenSequence) -> TokenBatch:
     """
     vocabulary, table = sequence.vocabulary, sequence.segments
     is_token = sequence.segment >= 0
+    if bool((sequence.segment[is_token].diff() < 0).any()):
+        raise ValueError("rows are not in segment order; unpack the sequence as it was packed")
     if int(is_token.sum()) != int(table.length.sum()):
         raise ValueError(
             f"{int(is_token.sum())} rows for segments of {int(table.length.sum())} tokens; unpack whole sequences"
@@ -228,7 +234,9 @@ def unpack(sequence: TokenSequence) -> TokenBatch:
     for index, name in enumerate(vocabulary.names):
         rows = sequence.modality == index + 1
         codes[name] = vocabulary.to_codes(name, sequence.ids[rows])
-        if sequence.condition_ids is not None and bool((sequence.condition_ids[rows] != vocabulary.pad_id).any()):
+        if sequence.condition_ids is not None and bool(
+            (sequence.condition_ids[rows] != vocabulary.pad_id).any()
+        ):
             condition[name] = vocabulary.to_codes(name, sequence.condition_ids[rows])
         if sequence.group is not None and bool((sequence.group[rows] >= 0).any()):
             group[name] = sequence.group[rows]
@@ -244,19 +252,18 @@ def concatenate(sequences: Sequence[TokenSequence]) -> TokenSequence:
     """One sequence with the samples of all, in order (guidance runs both passes in one forward).
 
     Raises:
-        ValueError: nothing to join, or different vocabularies.
+        ValueError: nothing to join, different vocabularies, or condition ids, groups or continuous inputs that only
+            some of the sequences have.
     """
     if not sequences or any(s.vocabulary != sequences[0].vocabulary for s in sequences):
         raise ValueError("concatenate needs at least one sequence, all of one vocabulary")
     rows, samples, tables = 0, 0, 0
-    segment, sample, offsets, table_sample = [], [], [sequences[0].cu_seqlens[:1]], []
+    segment, sample, offsets = [], [], [sequences[0].cu_seqlens[:1]]
     for s in sequences:
         segment.append(torch.where(s.segment >= 0, s.segment + tables, s.segment))
         sample.append(s.sample + samples)
         offsets.append(s.cu_seqlens[1:] + rows)
-        table_sample.append(s.segments.sample + samples)
         rows, samples, tables = rows + s.num_rows, samples + s.num_samples, tables + len(s.segments)
-    names = {name for s in sequences for name in s.inputs}
     return TokenSequence(
         vocabulary=sequences[0].vocabulary,
         ids=torch.cat([s.ids for s in sequences]),
@@ -265,12 +272,53 @@ def concatenate(sequences: Sequence[TokenSequence]) -> TokenSequence:
         segment=torch.cat(segment),
         sample=torch.cat(sample),
         cu_seqlens=torch.cat(offsets),
-        segments=SegmentTable(
-            torch.cat(table_sample),
-            torch.cat([s.segments.modality for s in sequences]),
-            torch.cat([s.segments.start for s in sequences]),
-            torch.cat([s.segments.shape for s in sequences]),
-        ),
+        segments=_concatenate_tables(sequences),
         sample_id=torch.cat([s.sample_id for s in sequences]),
-        inputs={name: torch.cat([s.inputs[name] for s in sequences if name in s.inputs]) for name in names},
+        inputs=_concatenate_inputs(sequences),
+        condition_ids=_concatenate_optional("condition_ids", [s.condition_ids for s in sequences]),
+        group=_concatenate_optional("group", [s.group for s in sequences]),
     )
+
+
+def _concatenate_tables(sequences: Sequence[TokenSequence]) -> SegmentTable:
+    """All tables in order; starts count on from the tokens of the earlier sequences."""
+    samples = 0
+    filled = torch.zeros(
+        len(sequences[0].vocabulary.names), dtype=torch.int64, device=sequences[0].ids.device
+    )
+    num_axes = max(s.segments.shape.shape[1] for s in sequences)
+    sample, start, shape = [], [], []
+    for s in sequences:
+        table = s.segments
+        sample.append(table.sample + samples)
+        start.append(table.start + filled[table.modality])
+        shape.append(F.pad(table.shape, (0, num_axes - table.shape.shape[1]), value=1))
+        filled = filled.index_add(0, table.modality, table.length)
+        samples += s.num_samples
+    modality = torch.cat([s.segments.modality for s in sequences])
+    return SegmentTable(torch.cat(sample), modality, torch.cat(start), torch.cat(shape))
+
+
+def _concatenate_inputs(sequences: Sequence[TokenSequence]) -> dict[str, Tensor]:
+    """Continuous inputs by modality; a sequence without them must have no rows of that modality."""
+    joined = {}
+    for name in dict.fromkeys(name for s in sequences for name in s.inputs):
+        index = sequences[0].vocabulary.index(name)
+        for s in sequences:
+            if name not in s.inputs and bool((s.modality == index).any()):
+                raise ValueError(
+                    f"concatenate: only some sequences have continuous inputs for {name!r}; give all"
+                )
+        joined[name] = torch.cat([s.inputs[name] for s in sequences if name in s.inputs])
+    return joined
+
+
+def _concatenate_optional(field_name: str, values: Sequence[Tensor | None]) -> Tensor | None:
+    present = [v for v in values if v is not None]
+    if not present:
+        return None
+    if len(present) != len(values):
+        raise ValueError(
+            f"concatenate: {len(present)} of {len(values)} sequences have {field_name}; give all or none"
+        )
+    return torch.cat(present)

@@ -33,7 +33,9 @@ class TargetRows:
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> TargetRows:
         """The same questions on another device."""
-        moved = (t.to(device, non_blocking=non_blocking) for t in (self.rows, self.codes, self.part, self.is_real))
+        moved = (
+            t.to(device, non_blocking=non_blocking) for t in (self.rows, self.codes, self.part, self.is_real)
+        )
         return TargetRows(self.name, self.codebook, *moved)
 
 

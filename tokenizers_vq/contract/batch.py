@@ -53,7 +53,8 @@ class TokenBatch:
         sample_id: (B,) int64, names the sample for hashed randomness, wherever it lies in a batch.
         inputs: name -> (n, C) float, optional continuous inputs beside the codes.
         condition_codes: name -> (n, Q) int64, optional codes of a degraded condition (COMMIT).
-        group: name -> (n,) int64, optional groups that are masked together (whole words).
+        group: name -> (n,) int64, optional groups that are masked together (whole words), numbered within
+            their segment; -1 = alone.
     """
 
     names: tuple[str, ...]
@@ -117,19 +118,21 @@ class TokenBatch:
 
     def keep_segments(self, is_kept: Tensor) -> TokenBatch:
         """Leave out the segments where is_kept (S,) is False; all samples stay, also empty ones."""
-        table, parts = self.segments, {}
-        length, start = table.length, torch.zeros_like(table.start)
+        table = self.segments
+        length, start, rows = table.length, torch.zeros_like(table.start), {}
         for index, name in enumerate(self.names):
-            mine = table.modality == index
-            kept = mine & is_kept
-            start[kept] = length[kept].cumsum(0) - length[kept]
-            parts[name] = torch.repeat_interleave(is_kept[mine], length[mine])
+            kept = (table.modality == index) & is_kept
+            count = length[kept]
+            start[kept] = count.cumsum(0) - count
+            # A transform may have reordered the table, so rows are found through `start`, not by table order.
+            shift = torch.repeat_interleave(table.start[kept] - start[kept], count)
+            rows[name] = shift + torch.arange(shift.shape[0], device=shift.device)
         new_table = SegmentTable(
             table.sample[is_kept], table.modality[is_kept], start[is_kept], table.shape[is_kept]
         )
 
         def pick(values: dict[str, Tensor]) -> dict[str, Tensor]:
-            return {name: value[parts[name]] for name, value in values.items()}
+            return {name: value[rows[name]] for name, value in values.items()}
 
         return replace(
             self,

@@ -15,7 +15,7 @@ from torch import Tensor
 _GOLDEN = -7046029254386353131  # 0x9E3779B97F4A7C15 as a signed 64-bit integer
 _MIX_1 = -4658895280553007687  # 0xBF58476D1CE4E5B9
 _MIX_2 = -7723592293110705685  # 0x94D049BB133111EB
-_TWO_53 = float(1 << 53)
+_TWO_52 = float(1 << 52)
 
 
 def _shift_right(x: Tensor, bits: int) -> Tensor:
@@ -75,7 +75,8 @@ class Key:
 
     def uniform(self, *counters: Tensor | int) -> Tensor:
         """Uniform float64 values in the open interval (0, 1), one for each broadcast combination."""
-        return (_shift_right(self.bits(*counters), 11).to(torch.float64) + 0.5) / _TWO_53
+        # 52 bits, not 53: then x + 0.5 is exact and can never round up to 1.
+        return (_shift_right(self.bits(*counters), 12).to(torch.float64) + 0.5) / _TWO_52
 
     def integers(self, high: Tensor | int, *counters: Tensor | int) -> Tensor:
         """Uniform int64 values in [0, high)."""

@@ -65,6 +65,10 @@ class TokenSpec:
             raise ValueError(f"max_length={self.max_length} given, but grid={self.grid} has no varying axis")
         if self.stride and len(self.stride) != len(self.axes):
             raise ValueError(f"stride={self.stride} has {len(self.stride)} entries for axes={self.axes}")
+        if not all(s > 0 for s in self.stride):
+            raise ValueError(f"stride={self.stride} must be positive: media samples that one token covers")
+        if self.rate is not None and not self.rate > 0:
+            raise ValueError(f"rate={self.rate} must be positive: media samples per second")
 
     @property
     def _grid(self) -> tuple[int | None, ...]:
@@ -134,14 +138,15 @@ class TokenSpec:
             bool tensor of `shape`: True where the token overlaps the box at all.
 
         Raises:
-            ValueError: where the spec has no stride, or the box is empty.
+            ValueError: where the spec has no stride, the box is empty, or the shape does not fit the spec.
         """
         if not self.stride:
             raise ValueError("this spec has no stride, so media cannot be mapped to tokens; give `stride`")
-        if not len(start) == len(stop) == len(self.axes) or any(a >= b for a, b in zip(start, stop)):
+        if not len(start) == len(stop) == len(self.axes) or not all(a < b for a, b in zip(start, stop)):
             raise ValueError(
                 f"box {tuple(start)} to {tuple(stop)}: expected start < stop on axes {self.axes}"
             )
+        self.check_shape(shape, "segment")
         is_inside = torch.ones(tuple(shape), dtype=torch.bool)
         for axis, (low, high, stride) in enumerate(zip(start, stop, self.stride)):
             index = torch.arange(shape[axis])
