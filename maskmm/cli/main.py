@@ -11,6 +11,7 @@ from pathlib import Path
 
 import maskmm
 from maskmm.cli.errors import guarded
+from maskmm.cli.logs import settle_logging
 from maskmm.cli.threads import settle_threads
 
 LIGHTNING_VERBS = {
@@ -52,6 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _start(run: functools.partial[int], options: argparse.Namespace) -> int:
     settle_threads()
+    settle_logging()
     for name in options.plugin:
         _import_plugin(name)
     return run()

@@ -170,8 +170,15 @@ class TokenSpec:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> TokenSpec:
-        """Inverse of `to_dict`."""
-        known = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
+        """Inverse of `to_dict`.
+
+        Raises:
+            ValueError: a field this version does not know, or numbers that contradict each other.
+        """
+        unknown = sorted(set(data) - set(cls.__dataclass_fields__))
+        if unknown:
+            raise ValueError(f"token spec has unknown fields {unknown}; it may come from another version")
+        known: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
         return cls(**known)
 
 

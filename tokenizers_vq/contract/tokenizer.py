@@ -129,7 +129,7 @@ class Tokenizer(nn.Module, ABC):
         return digest.hexdigest()
 
 
-def _subclasses(cls: type) -> dict[str, type]:
+def _subclasses(cls: type[Any]) -> dict[str, type]:
     found = {f"{cls.__module__}.{cls.__qualname__}": cls}
     for sub in cls.__subclasses__():
         found |= _subclasses(sub)

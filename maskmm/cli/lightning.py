@@ -1,0 +1,94 @@
+"""LightningCLI with class names in the config, a shared list of modalities, and one-line errors.
+
+This module imports torch and Lightning; `maskmm.cli.main` imports it only when one of its verbs runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import warnings
+from collections.abc import Sequence
+
+from jsonargparse import Namespace
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+
+from maskmm.cli.configs import find_config
+from maskmm.cli.precision import choose_precision
+from tokenizers_vq.contract import ModalitySource
+
+_CONFIG_FLAGS = ("-c", "--config")
+
+
+class MaskmmCLI(LightningCLI):
+    """Trains whatever module and data the config names by class_path.
+
+    A run writes into one folder, `trainer.default_root_dir` ("runs/default" where not given): config.yaml,
+    checkpoints/ and the logger's events. The top-level list `modalities` reaches the model, the datamodule and the
+    datamodule's collate, wherever they have an argument of that name.
+    """
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add `modalities` and link it."""
+        parser.add_argument(
+            "--modalities",
+            type=list[ModalitySource],
+            default=[],
+            help="token streams, each a name and its tokenizer's folder; `modalities+:` in a further file adds more",
+        )
+        for target in ("model", "data", "data.init_args.collate"):
+            parser.link_arguments("modalities", f"{target}.init_args.modalities")
+        parser.set_defaults({"trainer.default_root_dir": "runs/default"})
+
+    def before_instantiate_classes(self) -> None:
+        """Choose the precision, and make the default logger write into the run's folder."""
+        trainer = self.config[self.subcommand].trainer
+        trainer.precision = choose_precision(trainer.precision, str(trainer.accelerator))
+        if trainer.logger is None or trainer.logger is True:
+            init_args = Namespace(save_dir=trainer.default_root_dir, name="", version="")
+            trainer.logger = Namespace(
+                class_path="lightning.pytorch.loggers.TensorBoardLogger", init_args=init_args
+            )
+
+
+def run_cli(arguments: Sequence[str]) -> MaskmmCLI:
+    """Run `maskmm fit | validate | test | predict`.
+
+    Args:
+        arguments: the verb and its options.
+
+    Raises:
+        ValueError: a config that does not exist, a name or value in it that nothing takes, or settings that
+            Lightning finds contradictory.
+    """
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            # Arguments are passed on by the verb on purpose.
+            warnings.filterwarnings("ignore", message="LightningCLI's args parameter")
+            return MaskmmCLI(
+                subclass_mode_model=True,
+                subclass_mode_data=True,
+                seed_everything_default=0,
+                save_config_kwargs={"overwrite": True},
+                parser_kwargs={"exit_on_error": False},
+                load_from_checkpoint_support=False,
+                args=with_found_configs(arguments),
+            )
+    except (argparse.ArgumentError, MisconfigurationException) as error:
+        raise ValueError(str(error)) from error
+
+
+def with_found_configs(arguments: Sequence[str]) -> list[str]:
+    """The arguments with every config's name replaced by the file it means."""
+    found: list[str] = []
+    for index, argument in enumerate(arguments):
+        flag, equals, value = argument.partition("=")
+        if index and arguments[index - 1] in _CONFIG_FLAGS:
+            found.append(find_config(argument))
+        elif equals and flag in _CONFIG_FLAGS:
+            found.append(f"{flag}={find_config(value)}")
+        else:
+            found.append(argument)
+    return found

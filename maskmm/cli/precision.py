@@ -1,0 +1,39 @@
+"""Which number format a training run uses."""
+
+from __future__ import annotations
+
+import logging
+
+import torch
+
+_LOG = logging.getLogger(__name__)
+
+
+def choose_precision(asked: str | int | None, accelerator: str) -> str | int:
+    """The Trainer's `precision`: what was asked for, or the best that the hardware has.
+
+    Args:
+        asked: the Trainer's argument; None leaves the choice to this function, which logs it.
+        accelerator: the Trainer's argument: "auto", "cpu", "gpu", "cuda" ...
+
+    Raises:
+        ValueError: half precision on a CPU that only emulates it.
+    """
+    is_gpu = accelerator != "cpu" and torch.cuda.is_available()
+    if asked is None:
+        chosen = "bf16-mixed" if is_gpu and torch.cuda.is_bf16_supported() else "32-true"
+        _LOG.info("precision: %s (chosen for the %s)", chosen, "GPU" if is_gpu else "CPU")
+        return chosen
+    if is_gpu or not str(asked).startswith(("bf16", "16")):
+        return asked
+    if str(asked).startswith("16") or not has_fast_bf16():
+        raise ValueError(
+            f"trainer.precision={asked!r}: this machine trains on its CPU, which computes that many times slower "
+            "than float32; use trainer.precision=32-true, or leave it out"
+        )
+    return asked
+
+
+def has_fast_bf16() -> bool:
+    """True where the CPU multiplies bfloat16 matrices in hardware (AMX); avx512_bf16 alone was slower here."""
+    return torch.cpu._is_amx_tile_supported()
