@@ -1,0 +1,162 @@
+"""Media of the digits corpus for training tokenizers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import lightning
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+from torch.utils.data import DataLoader
+
+from datamodules.corpora.digits.corpus import DigitsCorpus
+from datamodules.corpora.digits.images import augment
+from datamodules.plan import BatchPlan
+from datamodules.steps import MakeBatch, StepDataset, StepLoader, steps_done
+from tokenizers_vq.contract import Key
+
+
+@dataclass(frozen=True)
+class AugmentedImages:
+    """Training batches {"media": (B, 1, 32, 32)}: shuffled, each image moved a little."""
+
+    images: Tensor
+    plan: BatchPlan
+    rank: int = 0
+    world_size: int = 1
+
+    def __call__(self, step: int) -> dict[str, Tensor]:
+        """The batch of a step."""
+        share = (step, self.rank, self.world_size)
+        images = self.images[self.plan.samples(*share)]
+        return {"media": augment(images, Key(self.plan.seed).fold("augment"), self.plan.draws(*share))}
+
+
+@dataclass(frozen=True)
+class PlainImages:
+    """Evaluation batches {"media": (B, 1, 32, 32)}, in order; the last may be smaller."""
+
+    images: Tensor
+    batch_size: int
+
+    def __call__(self, step: int) -> dict[str, Tensor]:
+        """Batch number `step`."""
+        return {"media": self.images[step * self.batch_size : (step + 1) * self.batch_size]}
+
+
+def pad_waveforms(waveforms: list[Tensor]) -> dict[str, Tensor]:
+    """{"media": (B, T) float32, silent at the end, "lengths": (B,) int64 samples} of B waveforms (T_b,)."""
+    lengths = torch.tensor([len(waveform) for waveform in waveforms])
+    return {"media": pad_sequence(waveforms, batch_first=True), "lengths": lengths}
+
+
+@dataclass(frozen=True)
+class ShuffledClips:
+    """Training batches of padded waveforms, see `pad_waveforms`."""
+
+    waveforms: list[Tensor]
+    plan: BatchPlan
+    rank: int = 0
+    world_size: int = 1
+
+    def __call__(self, step: int) -> dict[str, Tensor]:
+        """The batch of a step."""
+        samples = self.plan.samples(step, self.rank, self.world_size)
+        return pad_waveforms([self.waveforms[i] for i in samples.tolist()])
+
+
+@dataclass(frozen=True)
+class PlainClips:
+    """Evaluation batches of padded waveforms, in order; the last may be smaller."""
+
+    waveforms: list[Tensor]
+    batch_size: int
+
+    def __call__(self, step: int) -> dict[str, Tensor]:
+        """Batch number `step`."""
+        return pad_waveforms(self.waveforms[step * self.batch_size : (step + 1) * self.batch_size])
+
+
+class _DigitMedia(lightning.LightningDataModule):
+    """What both datamodules share: the corpus, the plan and the loaders.
+
+    Args:
+        batch_size: samples a step, over all ranks together.
+        num_steps: training steps of the whole run; set the trainer's max_steps to the same.
+        seed: decides the splits, the order and the augmentation.
+        cache_dir: folder for the synthesised clips; None makes them anew.
+        num_workers: processes that make batches.
+    """
+
+    def __init__(
+        self,
+        batch_size: int,
+        num_steps: int,
+        seed: int = 0,
+        cache_dir: Path | None = None,
+        num_workers: int = 0,
+    ) -> None:
+        super().__init__()
+        self.batch_size = batch_size
+        self.num_steps = num_steps
+        self.seed = seed
+        self.num_workers = num_workers
+        self.corpus = DigitsCorpus(seed, cache_dir)
+
+    def _plan(self, num_samples: int) -> tuple[BatchPlan, int, int]:
+        trainer = self.trainer
+        share = (0, 1) if trainer is None else (trainer.global_rank, trainer.world_size)
+        return BatchPlan(num_samples, self.batch_size, self.seed), *share
+
+    def _train_loader(self, make_batch: MakeBatch) -> StepLoader:
+        settings = {"seed": self.seed, "batch_size": self.batch_size}
+        return StepLoader(
+            make_batch, self.num_steps, self.num_workers, settings, lambda: steps_done(self.trainer)
+        )
+
+    def _eval_loader(self, make_batch: MakeBatch, num_samples: int) -> DataLoader:
+        return DataLoader(StepDataset(make_batch, -(-num_samples // self.batch_size)), batch_size=None)
+
+
+class DigitImages(_DigitMedia):
+    """Handwritten digits: batches {"media": (B, 1, 32, 32) float32 in [0, 1]}, augmented in training alone."""
+
+    def train_dataloader(self) -> StepLoader:
+        """Augmented batches of the training split, one a step."""
+        images = self.corpus.images("train").images
+        return self._train_loader(AugmentedImages(images, *self._plan(len(images))))
+
+    def val_dataloader(self) -> DataLoader:
+        """The validation split, once."""
+        return self._plain("val")
+
+    def test_dataloader(self) -> DataLoader:
+        """The test split, once."""
+        return self._plain("test")
+
+    def _plain(self, split: str) -> DataLoader:
+        images = self.corpus.images(split).images
+        return self._eval_loader(PlainImages(images, self.batch_size), len(images))
+
+
+class DigitSpeech(_DigitMedia):
+    """Synthetic speech of digits: batches {"media": (B, T) float32 at 16 kHz, "lengths": (B,) int64 samples}."""
+
+    def train_dataloader(self) -> StepLoader:
+        """Batches of the training split, one a step."""
+        waveforms = self.corpus.speech("train").waveforms
+        return self._train_loader(ShuffledClips(waveforms, *self._plan(len(waveforms))))
+
+    def val_dataloader(self) -> DataLoader:
+        """The validation split, once: voices that training does not hear."""
+        return self._plain("val")
+
+    def test_dataloader(self) -> DataLoader:
+        """The test split, once: voices that neither training nor validation hears."""
+        return self._plain("test")
+
+    def _plain(self, split: str) -> DataLoader:
+        waveforms = self.corpus.speech(split).waveforms
+        return self._eval_loader(PlainClips(waveforms, self.batch_size), len(waveforms))

@@ -1,0 +1,178 @@
+"""PNG, WAV and TXT: media in files, never resampled or repaired in silence."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+import torch
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+
+SUFFIXES = {"image": ".png", "audio": ".wav", "text": ".txt"}
+"""File suffix of each kind of media."""
+
+
+def encode_png(image: Tensor) -> bytes:
+    """PNG of an image.
+
+    Args:
+        image: (1, H, W) grey or (3, H, W) RGB, float in [0, 1]; rounded to 8 bits.
+
+    Raises:
+        ValueError: another shape, an integer dtype, NaN, or values outside [0, 1].
+    """
+    if image.ndim != 3 or image.shape[0] not in (1, 3) or 0 in image.shape:
+        raise ValueError(f"image of shape {tuple(image.shape)}, expected (1, H, W) grey or (3, H, W) RGB")
+    _check_values("image", image, 0.0)
+    levels = (image.detach().cpu().float() * 255.0).round().to(torch.uint8)
+    pixels = levels[0] if levels.shape[0] == 1 else levels.permute(1, 2, 0)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels.numpy()).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def decode_png(data: bytes, name: str = "image") -> Tensor:
+    """Image of a PNG (or any other format that Pillow reads).
+
+    Args:
+        data: the file's content.
+        name: says in errors which file it was.
+
+    Returns:
+        (1, H, W) for grey files, else (3, H, W); float32 in [0, 1].
+
+    Raises:
+        ValueError: not a readable image.
+    """
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            is_grey = image.mode in ("1", "L", "LA", "I", "I;16", "F")
+            if image.mode in ("I", "I;16", "F"):
+                raise ValueError(f"{name}: pixels of mode {image.mode}, expected 8 bits a channel")
+            pixels = np.array(image.convert("L" if is_grey else "RGB"))
+    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+        raise ValueError(f"{name} is no readable image ({error}); expected a PNG file") from error
+    levels = torch.from_numpy(pixels).float() / 255.0
+    return levels[None] if is_grey else levels.permute(2, 0, 1).contiguous()
+
+
+def encode_wav(waveform: Tensor, sample_rate: int) -> bytes:
+    """16-bit WAV of a waveform (T,) float in [-1, 1].
+
+    Args:
+        waveform: one channel.
+        sample_rate: its samples a second.
+
+    Raises:
+        ValueError: another shape or dtype, no samples, NaN, or values outside [-1, 1].
+    """
+    if waveform.ndim != 1 or len(waveform) == 0:
+        raise ValueError(f"waveform of shape {tuple(waveform.shape)}, expected (T,) with T of at least 1")
+    _check_values("waveform", waveform, -1.0)
+    buffer = io.BytesIO()
+    samples = waveform.detach().cpu().float().numpy()
+    soundfile.write(buffer, samples, sample_rate, format="WAV", subtype="PCM_16")
+    return buffer.getvalue()
+
+
+def decode_wav(data: bytes, sample_rate: int, name: str = "clip") -> Tensor:
+    """Waveform of a WAV (or any other format that libsndfile reads); several channels are averaged.
+
+    Args:
+        data: the file's content.
+        sample_rate: what the file must have; nothing is resampled here.
+        name: says in errors which file it was.
+
+    Returns:
+        (T,) float32 in [-1, 1].
+
+    Raises:
+        ValueError: not readable, another sample rate, no samples, or NaN.
+    """
+    try:
+        samples, found = soundfile.read(io.BytesIO(data), dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, RuntimeError) as error:
+        raise ValueError(f"{name} is no readable sound ({error}); expected a WAV file") from error
+    if found != sample_rate:
+        raise ValueError(
+            f"{name} has {found} samples a second, expected {sample_rate}; resample the file first"
+        )
+    if len(samples) == 0:
+        raise ValueError(f"{name} is empty: expected at least one sample of sound")
+    waveform = torch.from_numpy(samples.mean(axis=1))
+    if not bool(torch.isfinite(waveform).all()):
+        raise ValueError(f"{name} holds NaN or infinite samples; expected numbers in [-1, 1]")
+    return waveform.clamp(-1.0, 1.0)
+
+
+def decode_text(data: bytes, name: str = "text") -> str:
+    """Text of UTF-8 bytes without white space at its ends.
+
+    Raises:
+        ValueError: not UTF-8, or nothing but white space.
+    """
+    try:
+        text = data.decode("utf-8").strip()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{name} is not UTF-8 text ({error})") from error
+    if not text:
+        raise ValueError(f"{name} is empty; expected some text")
+    return text
+
+
+def encode_media(kind: str, media: Any, sample_rate: int) -> bytes:
+    """File content of media of a kind: "image" as PNG, "audio" as WAV, "text" as UTF-8."""
+    if kind == "image":
+        return encode_png(media)
+    if kind == "audio":
+        return encode_wav(media, sample_rate)
+    if kind == "text":
+        return f"{media}\n".encode()
+    raise ValueError(f"no file format for media of kind {kind!r}; expected {', '.join(SUFFIXES)}")
+
+
+def decode_media(kind: str, data: bytes, sample_rate: int, name: str) -> Any:
+    """Inverse of `encode_media`; `name` says in errors which file it was."""
+    if kind == "image":
+        return decode_png(data, name)
+    if kind == "audio":
+        return decode_wav(data, sample_rate, name)
+    if kind == "text":
+        return decode_text(data, name)
+    raise ValueError(f"no file format for media of kind {kind!r}; expected {', '.join(SUFFIXES)}")
+
+
+def write_media(path: Path, kind: str, media: Any, sample_rate: int) -> None:
+    """Write media to a file, which appears whole or not at all."""
+    data = encode_media(kind, media, sample_rate)
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_bytes(data)
+    partial.replace(path)
+
+
+def read_media(path: Path, sample_rate: int) -> Any:
+    """Media of a .png, .wav or .txt file.
+
+    Raises:
+        ValueError: no such file, an unknown suffix, or content that does not fit.
+    """
+    kinds = {suffix: kind for kind, suffix in SUFFIXES.items()}
+    if path.suffix.lower() not in kinds:
+        raise ValueError(f"{path}: unknown suffix {path.suffix!r}, expected one of {', '.join(kinds)}")
+    if not path.is_file():
+        raise ValueError(f"{path} does not exist")
+    return decode_media(kinds[path.suffix.lower()], path.read_bytes(), sample_rate, str(path))
+
+
+def _check_values(name: str, media: Tensor, low: float) -> None:
+    if not media.is_floating_point():
+        raise ValueError(f"{name} of dtype {media.dtype}, expected floating point in [{low:g}, 1]")
+    if not bool(torch.isfinite(media).all()):
+        raise ValueError(f"{name} holds NaN or infinite values; expected numbers in [{low:g}, 1]")
+    smallest, largest = float(media.min()), float(media.max())
+    if smallest < low or largest > 1.0:
+        raise ValueError(f"{name} has values from {smallest:g} to {largest:g}, expected [{low:g}, 1]")

@@ -1,0 +1,106 @@
+"""Encodes the digits corpus once, so that training the shared model reads tokens alone."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from datamodules.corpora.digits.corpus import DigitsCorpus
+from datamodules.corpora.digits.images import augment
+from datamodules.corpora.digits.splits import SPLITS, Split
+from datamodules.store import TokenItems, TokenStore, write_store
+from tokenizers_vq.contract import Key, Tokenizer
+
+log = logging.getLogger(__name__)
+_VERSION = 1  # of what a store holds; another version of this file must not take an old store for its own
+
+
+def pretokenize_digits(
+    corpus: DigitsCorpus,
+    tokenizers: Mapping[str, Tokenizer],
+    folder: Path,
+    num_views: int = 8,
+    seed: int = 0,
+    batch_size: int = 256,
+) -> None:
+    """Write the token stores `train`, `val` and `test` into `folder`.
+
+    Image item `i * num_views + v` is view v of image i: the plain image at v = 0, else an augmented one; validation
+    and test have plain images alone. Text items are all captions; audio items are the split's clips, in order. A
+    store that was already made from the same corpus, tokenizers and settings is left as it is.
+
+    Args:
+        corpus: the media.
+        tokenizers: by modality name; each is given the media of its own kind (image, text or audio).
+        folder: of the three stores.
+        num_views: versions of each training image.
+        seed: decides the augmentation.
+        batch_size: media encoded at once.
+
+    Raises:
+        ValueError: num_views or batch_size below 1, no tokenizers, or a kind of media that the corpus lacks.
+    """
+    if num_views < 1 or batch_size < 1 or not tokenizers:
+        raise ValueError(
+            f"num_views={num_views}, batch_size={batch_size}, {len(tokenizers)} tokenizers: expected at least 1 of each"
+        )
+    fingerprints = {name: tokenizer.fingerprint() for name, tokenizer in tokenizers.items()}
+    for split in SPLITS:
+        views = num_views if split == "train" else 1
+        settings = {
+            "content_version": _VERSION,
+            "corpus": "digits",
+            "corpus_seed": corpus.seed,
+            "split": split,
+            "num_views": views,
+            "seed": seed,
+        }
+        if _is_made(folder / split, settings, fingerprints):
+            log.info("%s is already made from these tokenizers and settings", folder / split)
+            continue
+        items = {}
+        for name, tokenizer in tokenizers.items():
+            media, labels = _media(corpus, tokenizer.media, split, views, Key(seed))
+            codes = _encode(tokenizer, media, batch_size)
+            items[name] = TokenItems.from_codes(codes, labels, tokenizer.spec, fingerprints[name])
+        write_store(folder / split, items, settings)
+
+
+def _is_made(folder: Path, settings: dict[str, Any], fingerprints: dict[str, str]) -> bool:
+    """True where a whole store of the same origin lies there; a damaged one is an error, not a reason to start anew."""
+    if not folder.exists():
+        return False
+    store = TokenStore.open(folder)
+    return store.settings == settings and fingerprints == {k: v.fingerprint for k, v in store.items.items()}
+
+
+def _media(
+    corpus: DigitsCorpus, kind: str, split: Split, num_views: int, key: Key
+) -> tuple[Sequence[Any] | Tensor, Tensor]:
+    if kind == "image":
+        images, labels, item_ids = corpus.images(split)
+        views = [images]
+        views += [augment(images, key.fold("view").at(view), item_ids) for view in range(1, num_views)]
+        return torch.stack(views, dim=1).flatten(0, 1), labels.repeat_interleave(num_views)
+    if kind == "text":
+        return corpus.captions()
+    if kind == "audio":
+        speech = corpus.speech(split)
+        return speech.waveforms, speech.labels
+    raise ValueError(f"the digits corpus has no media of kind {kind!r}, only image, text and audio")
+
+
+def _encode(tokenizer: Tokenizer, media: Sequence[Any] | Tensor, batch_size: int) -> list[Tensor]:
+    codes: list[Tensor] = []
+    was_training = tokenizer.training
+    tokenizer.eval()
+    with torch.inference_mode():
+        for start in range(0, len(media), batch_size):
+            codes.extend(value.cpu() for value in tokenizer.encode(media[start : start + batch_size]))
+    tokenizer.train(was_training)
+    return codes
