@@ -109,8 +109,8 @@ class TokenSequence:
     def to(self, device: torch.device | str, non_blocking: bool = False) -> TokenSequence:
         """The same sequence on another device."""
 
-        def move(value: Tensor | None) -> Tensor | None:
-            return None if value is None else value.to(device, non_blocking=non_blocking)
+        def move(value: Tensor) -> Tensor:
+            return value.to(device, non_blocking=non_blocking)
 
         return replace(
             self,
@@ -122,10 +122,52 @@ class TokenSequence:
             cu_seqlens=move(self.cu_seqlens),
             segments=self.segments.to(device),
             sample_id=move(self.sample_id),
-            inputs={name: value.to(device, non_blocking=non_blocking) for name, value in self.inputs.items()},
-            condition_ids=move(self.condition_ids),
-            group=move(self.group),
+            inputs={name: move(value) for name, value in self.inputs.items()},
+            condition_ids=None if self.condition_ids is None else move(self.condition_ids),
+            group=None if self.group is None else move(self.group),
         )
+
+
+def take_samples(sequence: TokenSequence, index: Tensor) -> TokenSequence:
+    """The samples `index` (B',) int64 in that order, with their segments.
+
+    Samples sorted by length let backends without a varlen kernel attend to equal lengths in one call.
+    """
+    counts = (sequence.cu_seqlens[1:] - sequence.cu_seqlens[:-1])[index]
+    rows = _ranges(sequence.cu_seqlens[:-1][index], counts)
+    table = sequence.segments
+    num_segments = torch.bincount(table.sample, minlength=sequence.num_samples)
+    first_segment = num_segments.cumsum(0) - num_segments
+    picked = _ranges(first_segment[index], num_segments[index])
+    new_segment = torch.full((len(table),), -1, dtype=torch.int64, device=rows.device)
+    new_segment[picked] = torch.arange(picked.shape[0], device=rows.device)
+    old_segment = sequence.segment[rows]
+    samples = torch.arange(index.shape[0], device=rows.device)
+    return replace(
+        sequence,
+        ids=sequence.ids[rows],
+        modality=sequence.modality[rows],
+        position=sequence.position[rows],
+        segment=torch.where(old_segment >= 0, new_segment[old_segment], old_segment),
+        sample=torch.repeat_interleave(samples, counts),
+        cu_seqlens=_offsets(counts),
+        segments=SegmentTable(
+            torch.repeat_interleave(samples, num_segments[index]),
+            table.modality[picked],
+            table.start[picked],
+            table.shape[picked],
+        ),
+        sample_id=sequence.sample_id[index],
+        inputs={name: sequence._select_inputs(name, value, rows) for name, value in sequence.inputs.items()},
+        condition_ids=None if sequence.condition_ids is None else sequence.condition_ids[rows],
+        group=None if sequence.group is None else sequence.group[rows],
+    )
+
+
+def _ranges(start: Tensor, count: Tensor) -> Tensor:
+    """start[0] .. start[0] + count[0] - 1, then the same for the next, end to end."""
+    first = count.cumsum(0) - count
+    return torch.repeat_interleave(start - first, count) + torch.arange(int(count.sum()), device=start.device)
 
 
 def _offsets(counts: Tensor) -> Tensor:

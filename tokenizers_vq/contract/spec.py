@@ -110,8 +110,9 @@ class TokenSpec:
             raise ValueError(
                 f"{name}: tokens of shape {tuple(shape)}, expected {expected} over axes {self.axes}"
             )
-        if not self.is_fixed:
-            self.shape(self.length_of(shape))
+        length = self.length_of(shape)
+        if self.max_length is not None and not 1 <= length <= self.max_length:
+            raise ValueError(f"{name}: {length} tokens on the varying axis, expected 1 to {self.max_length}")
 
     def check_codes(self, codes: Tensor, name: str) -> None:
         """Raise ValueError unless codes (*shape, Q) are integers of the right shape and range."""

@@ -131,7 +131,8 @@ class Tokenizer(nn.Module, ABC):
 
 def _subclasses(cls: type[Any]) -> dict[str, type]:
     found = {f"{cls.__module__}.{cls.__qualname__}": cls}
-    for sub in cls.__subclasses__():
+    subclasses: list[type] = cls.__subclasses__()
+    for sub in subclasses:
         found |= _subclasses(sub)
     return found
 
