@@ -1,1 +1,1 @@
-
+"""Layers: attention on packed rows, rotary positions, blocks, embedding."""

@@ -1,1 +1,1 @@
-
+"""Losses, as named sums and counts."""

@@ -1,0 +1,130 @@
+"""Training of the shared model in Lightning."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import lightning
+import torch
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
+from torch import Tensor
+
+from maskmm.masking.base import MaskedSequence
+from maskmm.model import MaskedTransformer, TransformerConfig
+from maskmm.objectives.base import Objective, ObjectiveOutput
+from maskmm.objectives.cross_entropy import MaskedCrossEntropy, total_loss
+from maskmm.optim import OptimConfig, build_optimizer, warmup_cosine
+from maskmm.packing import build_vocabulary
+from tokenizers_vq.contract import Key, Modality, ModalitySource
+
+
+class MaskedModule(lightning.LightningModule):
+    """One shared masked transformer and its objective.
+
+    The loss is a weighted sum over (modality, codebook, part) of sum / count, with counts summed over all ranks: how
+    samples are packed or sharded does not change it.
+
+    Args:
+        modalities: names and tokenizer folders, the same list as the Packer's.
+        transformer: shape of the network.
+        objective: what is asked; masked cross-entropy where not given.
+        optim: optimizer and schedule.
+        weights: modality name -> weight of its loss; 1 where not named (0.1 for length labels).
+        num_mask_kinds: size of the vocabulary's family of mask ids.
+        seed: of the objective's randomness and of the initial weights.
+    """
+
+    def __init__(
+        self,
+        modalities: list[ModalitySource] | list[Modality],
+        transformer: TransformerConfig | None = None,
+        objective: Objective | None = None,
+        optim: OptimConfig | None = None,
+        weights: dict[str, float] | None = None,
+        num_mask_kinds: int = 1,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.vocabulary = build_vocabulary(modalities, num_mask_kinds)
+        self.sources = [m for m in modalities if isinstance(m, ModalitySource)]
+        labels = {name: 0.1 for name in self.vocabulary.names if name.endswith(".length")}
+        self.weights: Mapping[str, float] = {**labels, **(weights or {})}
+        unknown = sorted(set(self.weights) - set(self.vocabulary.names))
+        if unknown:
+            raise ValueError(f"weights for {unknown}, expected names among {list(self.vocabulary.names)}")
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.model = MaskedTransformer(self.vocabulary, transformer or TransformerConfig())
+        self.objective = objective or MaskedCrossEntropy()
+        self.optim = optim or OptimConfig()
+        self.key = Key(seed).fold("objective")
+
+    def forward(self, batch: MaskedSequence) -> Tensor:
+        """(N, D) features of a batch's inputs."""
+        return self.model.forward_features(batch.inputs)
+
+    def training_step(self, batch: MaskedSequence, batch_idx: int) -> Tensor:
+        """Scalar loss of one step."""
+        if self.trainer.accumulate_grad_batches != 1:
+            raise ValueError(
+                f"accumulate_grad_batches={self.trainer.accumulate_grad_batches}: means of means would weigh batches "
+                "by their packing; raise the data's batch_size, or the number of devices, instead"
+            )
+        output = self.objective(self.model, batch, self.key.at(self.global_step))
+        counts = self._counts_over_ranks(output)
+        loss = total_loss(output.parts, counts, self.weights)
+        if (self.global_step + 1) % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
+            self.log("train/loss", loss.detach(), prog_bar=True)
+            means = {name: value / count for name, (value, count) in output.metrics.items() if count}
+            self.log_dict({f"train/{name}": mean for name, mean in means.items()})
+        # DDP takes the mean of gradients over ranks; the counts are those of all ranks already.
+        return loss * self.trainer.world_size
+
+    def validation_step(self, batch: MaskedSequence, batch_idx: int) -> None:
+        """Log loss, accuracy and bits per token, each weighted by its count."""
+        output = self.objective(self.model, batch, self.key.fold("validation").at(batch_idx))
+        loss = total_loss(
+            output.parts, {name: count for name, (_, count) in output.parts.items()}, self.weights
+        )
+        is_sharded = self.trainer.world_size > 1
+        self.log("val/loss", loss, prog_bar=True, batch_size=batch.inputs.num_samples, sync_dist=is_sharded)
+        for name, (value, count) in output.metrics.items():
+            if count:
+                self.log(f"val/{name}", value / count, batch_size=int(count), sync_dist=is_sharded)
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """AdamW and warm-up + cosine over the trainer's steps."""
+        optimizer = build_optimizer([self.model, self.objective], self.optim)
+        schedule = warmup_cosine(optimizer, self.optim, int(self.trainer.estimated_stepping_batches))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep what a folder is built from, and the state of torch's generators (dropout)."""
+        checkpoint["maskmm"] = {
+            "vocabulary": self.vocabulary.to_dict(),
+            "transformer": self.model.config.to_dict(),
+            "tokenizers": {source.name: str(source.tokenizer) for source in self.sources},
+        }
+        checkpoint["rng_state"] = torch.get_rng_state()
+        checkpoint["cuda_rng_states"] = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse a checkpoint of another vocabulary; restore torch's generators."""
+        saved = checkpoint.get("maskmm", {}).get("vocabulary")
+        if saved != self.vocabulary.to_dict():
+            raise ValueError(
+                "the checkpoint was trained with another vocabulary (modalities, specs or mask kinds) than this "
+                "config; use the config and tokenizers it was trained with"
+            )
+        torch.set_rng_state(checkpoint["rng_state"].cpu())
+        if torch.cuda.is_available() and len(checkpoint["cuda_rng_states"]) == torch.cuda.device_count():
+            torch.cuda.set_rng_state_all([state.cpu() for state in checkpoint["cuda_rng_states"]])
+
+    def _counts_over_ranks(self, output: ObjectiveOutput) -> dict[str, Tensor]:
+        counts = {name: count.detach() for name, (_, count) in output.parts.items()}
+        if self.trainer.world_size == 1:
+            return counts
+        # Objectives name every part on every rank, also one with nothing asked, so the tables agree.
+        table = self.trainer.strategy.reduce(torch.stack(list(counts.values())), reduce_op="sum")
+        return dict(zip(counts, table.unbind()))

@@ -1,0 +1,117 @@
+"""Who may attend to whom in a packed sequence, built once a forward."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+Predicate = Callable[[Tensor, Tensor], Tensor]
+"""(query rows (Lq, 1), key rows (1, Lk)) -> may_attend (Lq, Lk) bool, for rows of one sample."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """Consecutive samples of equal lengths: one batched attention call without padding."""
+
+    start_q: int
+    start_k: int
+    count: int
+    length_q: int
+    length_k: int
+
+
+@dataclass(frozen=True)
+class AttentionLayout:
+    """Attention inside each sample of a packed batch.
+
+    Attributes:
+        cu_q: (B + 1,) int32 offsets of the query rows.
+        cu_k: (B + 1,) int32 offsets of the key rows (differs from cu_q where only some rows ask).
+        max_q, max_k: upper bounds of a sample's rows. On CUDA give configured bounds: a bound that changes with the
+            batch makes compiled kernels specialise again.
+        runs: samples grouped by equal length, for backends without a varlen kernel; None where lengths stay on
+            the device.
+        window: each row sees rows at most this far away in its sample; None = all.
+        predicate: which pairs may attend; None = all.
+    """
+
+    cu_q: Tensor
+    cu_k: Tensor
+    max_q: int
+    max_k: int
+    runs: tuple[Run, ...] | None
+    window: int | None = None
+    predicate: Predicate | None = None
+
+    @classmethod
+    def build(
+        cls,
+        cu_q: Tensor,
+        cu_k: Tensor | None = None,
+        *,
+        max_length: int | None = None,
+        window: int | None = None,
+        predicate: Predicate | None = None,
+        needs_runs: bool = True,
+    ) -> AttentionLayout:
+        """Layout of samples with these offsets.
+
+        Args:
+            cu_q: (B + 1,) offsets of query rows.
+            cu_k: (B + 1,) offsets of key rows; the same as cu_q where not given.
+            max_length: configured bound of a sample's rows; read from the offsets where not given (a sync on CUDA).
+            window, predicate: restrict attention inside a sample.
+            needs_runs: False keeps lengths on the device (the varlen kernel needs none on the host).
+
+        Raises:
+            ValueError: offsets of different batch sizes, or a window below 0.
+        """
+        cu_k = cu_q if cu_k is None else cu_k
+        if cu_q.shape != cu_k.shape:
+            raise ValueError(
+                f"cu_q {tuple(cu_q.shape)} and cu_k {tuple(cu_k.shape)} describe different batches"
+            )
+        if window is not None and window < 0:
+            raise ValueError(f"window={window}, expected None or at least 0")
+        runs = _runs(cu_q.tolist(), cu_k.tolist()) if needs_runs else None
+        if max_length is not None:
+            max_q = max_k = max_length
+        elif runs is not None:
+            max_q = max((r.length_q for r in runs), default=0)
+            max_k = max((r.length_k for r in runs), default=0)
+        else:
+            max_q, max_k = int((cu_q[1:] - cu_q[:-1]).max()), int((cu_k[1:] - cu_k[:-1]).max())
+        return cls(cu_q.int(), cu_k.int(), max_q, max_k, runs, window, predicate)
+
+
+def _runs(offsets_q: list[int], offsets_k: list[int]) -> tuple[Run, ...]:
+    runs: list[Run] = []
+    for index in range(len(offsets_q) - 1):
+        length_q = offsets_q[index + 1] - offsets_q[index]
+        length_k = offsets_k[index + 1] - offsets_k[index]
+        last = runs[-1] if runs else None
+        if last is not None and (last.length_q, last.length_k) == (length_q, length_k):
+            runs[-1] = Run(last.start_q, last.start_k, last.count + 1, length_q, length_k)
+        else:
+            runs.append(Run(offsets_q[index], offsets_k[index], 1, length_q, length_k))
+    return tuple(run for run in runs if run.length_q or run.length_k)
+
+
+def may_attend(
+    layout: AttentionLayout, start_q: int, length_q: int, start_k: int, length_k: int
+) -> Tensor | None:
+    """(length_q, length_k) bool for one sample, or None where every pair may attend."""
+    if layout.window is None and layout.predicate is None:
+        return None
+    device = layout.cu_q.device
+    row_q = torch.arange(length_q, device=device)[:, None]
+    row_k = torch.arange(length_k, device=device)[None, :]
+    is_allowed = torch.ones(length_q, length_k, dtype=torch.bool, device=device)
+    if layout.window is not None:
+        is_allowed &= (row_q - row_k).abs() <= layout.window
+    if layout.predicate is not None:
+        is_allowed &= layout.predicate(row_q + start_q, row_k + start_k)
+    return is_allowed

@@ -1,0 +1,99 @@
+"""Masked cross-entropy for each (modality, codebook, part), with logits on target rows only."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from maskmm.masking.base import MaskedSequence, TargetRows
+from maskmm.objectives.base import MaskedModel, Objective, ObjectiveOutput
+from maskmm.vocabulary import Vocabulary
+from tokenizers_vq.contract import Key
+
+
+class MaskedCrossEntropy(Objective):
+    """Cross-entropy of the hidden codes.
+
+    Args:
+        label_smoothing: share of the target spread over the codebook.
+
+    Raises:
+        ValueError: label_smoothing outside [0, 1).
+    """
+
+    def __init__(self, label_smoothing: float = 0.0) -> None:
+        super().__init__()
+        if not 0.0 <= label_smoothing < 1.0:
+            raise ValueError(f"label_smoothing={label_smoothing}, expected 0 <= value < 1")
+        self.label_smoothing = label_smoothing
+
+    def forward(self, model: MaskedModel, batch: MaskedSequence, key: Key) -> ObjectiveOutput:
+        """Parts "modality/codebook/part" as (sum, count); metrics: accuracy and bits per token for each."""
+        features = model.forward_features(batch.inputs)
+        zero = features.new_zeros(())
+        parts = dict.fromkeys(part_names(model.vocabulary, batch.part_names), (zero, zero))
+        metrics: dict[str, tuple[Tensor, Tensor]] = {}
+        for target in batch.target_rows:
+            logits = model.logits(features[target.rows], target.name, target.codebook).float()
+            for name, part in self._parts(logits, target, batch.part_names).items():
+                parts[name] = part[0], part[3]
+                metrics[f"{name}/bits"] = part[1] / math.log(2), part[3]
+                metrics[f"{name}/accuracy"] = part[2], part[3]
+        return ObjectiveOutput(parts, metrics)
+
+    def _parts(
+        self, logits_TV: Tensor, target: TargetRows, names: tuple[str, ...]
+    ) -> dict[str, tuple[Tensor, Tensor, Tensor, Tensor]]:
+        """Name -> sums of loss, plain negative log-likelihood and right answers, and the count."""
+        log_prob_TV = logits_TV.log_softmax(dim=-1)
+        nll_T = F.nll_loss(log_prob_TV, target.codes, reduction="none")
+        loss_T = nll_T
+        if self.label_smoothing:
+            loss_T = (1 - self.label_smoothing) * nll_T - self.label_smoothing * log_prob_TV.mean(dim=-1)
+        with torch.no_grad():
+            is_right_T = logits_TV.argmax(dim=-1) == target.codes
+        out = {}
+        for index, name in enumerate(names):
+            weight_T = (target.is_real & (target.part == index)).to(loss_T.dtype)
+            sums = (loss_T * weight_T).sum(), (nll_T.detach() * weight_T).sum(), (is_right_T * weight_T).sum()
+            out[f"{target.name}/{target.codebook}/{name}"] = (*sums, weight_T.sum())
+        return out
+
+
+def part_names(vocabulary: Vocabulary, names: tuple[str, ...]) -> list[str]:
+    """Every "modality/codebook/part", in an order that all ranks share."""
+    return [
+        f"{m.name}/{codebook}/{name}"
+        for m in vocabulary.modalities
+        for codebook in range(m.spec.num_codebooks)
+        for name in names
+    ]
+
+
+def total_loss(
+    parts: Mapping[str, tuple[Tensor, Tensor]], counts: Mapping[str, Tensor], weights: Mapping[str, float]
+) -> Tensor:
+    """Weighted mean of the parts: each modality's codebooks share its weight, each part is sum / count.
+
+    Args:
+        parts: name -> (sum, count) of this rank.
+        counts: name -> count over all ranks.
+        weights: modality name -> weight; 1 where not named. The sum of weights is not normalised.
+
+    Returns:
+        scalar; 0 where nothing was asked.
+    """
+    num_codebooks: dict[str, set[str]] = {}
+    for name in counts:
+        modality, codebook, _ = name.rsplit("/", 2)
+        num_codebooks.setdefault(modality, set()).add(codebook)
+    total = torch.zeros((), device=next((s.device for s, _ in parts.values()), None))
+    for name, (value, _) in parts.items():
+        modality = name.rsplit("/", 2)[0]
+        weight = weights.get(modality, 1.0) / len(num_codebooks[modality])
+        total = total + weight * value / counts[name].clamp(min=1)
+    return total
