@@ -54,7 +54,8 @@ def write_shards(
     """
     if samples_per_shard < 1:
         raise ValueError(f"samples_per_shard={samples_per_shard} must be at least 1")
-    names, rest = [], iter(samples)
+    names: list[str] = []
+    rest = iter(samples)
     with atomic_folder(folder) as partial:
         while chunk := list(islice(rest, samples_per_shard)):
             names.append(f"{len(names):05d}.tar")
@@ -116,6 +117,10 @@ def _members(path: Path) -> Iterator[tuple[str, bytes]]:
                     content = tar.extractfile(member)
                     if content is not None:
                         yield member.name, content.read()
+                # tarfile takes a damaged header for the end of the file; a true end is an empty block.
+                file.seek(tar.offset)
+                if any(file.read(tarfile.BLOCKSIZE)):
+                    raise ValueError(f"shard {path} is corrupt at byte {tar.offset}; make it again")
         except (tarfile.TarError, EOFError) as error:
             raise ValueError(f"shard {path} is corrupt ({error}); make it again") from error
 
