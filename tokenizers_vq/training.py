@@ -18,7 +18,8 @@ from tokenizers_vq.trainable import TokenizerOutput, TrainableTokenizer
 
 _LOG = logging.getLogger(__name__)
 _LOW_USAGE = 0.2
-_PATIENCE = 3  # validations, or looks at the training log, with low usage before the warning
+_LOOK_EVERY = 50  # training steps; each look waits for the device
+_PATIENCE = 3  # looks in a row at a low usage before the warning
 
 Batch = dict[str, Any]
 
@@ -40,6 +41,8 @@ class TokenizerModule(L.LightningModule):
     Raises:
         ValueError: a tokenizer without a training forward.
     """
+
+    _count_QK: Tensor
 
     def __init__(
         self,
@@ -68,7 +71,7 @@ class TokenizerModule(L.LightningModule):
         out = self._forward(batch)
         values = {"loss": out.loss} | out.parts | out.metrics
         self.log_dict({f"train/{name}": value.detach() for name, value in values.items()})
-        if self.global_step % self.trainer.log_every_n_steps == 0:
+        if self.global_step % _LOOK_EVERY == 0:
             self._watch(out.metrics)
         return out.loss
 
@@ -147,7 +150,7 @@ class TokenizerModule(L.LightningModule):
 
     def _show(self, batch: Batch) -> None:
         """Pictures and sounds to loggers that take them."""
-        writer = getattr(self.logger, "experiment", None)
+        writer: Any = getattr(self.logger, "experiment", None)
         if self.trainer.sanity_checking or not hasattr(writer, "add_image"):
             return
         preview = self.tokenizer.preview(batch["media"], batch.get("lengths"))

@@ -51,6 +51,25 @@ class ResidualBlock(nn.Module):
         return x_BCT + self.conv_2(nn.functional.silu(self.norm_2(h_BCT)) * weight_B1T)
 
 
+class ResidualStack(nn.Module):
+    """Residual blocks of growing dilation: 1, 3, 9 ...
+
+    Args:
+        width: channels.
+        num_blocks: number of blocks.
+    """
+
+    def __init__(self, width: int, num_blocks: int) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(ResidualBlock(width, dilation=3**index) for index in range(num_blocks))
+
+    def forward(self, x_BCT: Tensor, weight_B1T: Tensor) -> Tensor:
+        """Args: x_BCT: values; weight_B1T: float, 1 at real positions and 0 at padding."""
+        for block in self.blocks:
+            x_BCT = block(x_BCT, weight_B1T)
+        return x_BCT
+
+
 class SequenceEncoder(nn.Module):
     """(B, in_channels, 4 n) -> (B, out_channels, n): two halvings of the rate, residual blocks at each rate.
 
@@ -62,7 +81,7 @@ class SequenceEncoder(nn.Module):
     def __init__(self, in_channels: int, width: int, out_channels: int, num_blocks: int) -> None:
         super().__init__()
         self.stem = nn.Conv1d(in_channels, width, 3, padding=1)
-        self.stages = nn.ModuleList(_blocks(width, num_blocks) for _ in range(3))
+        self.stages = nn.ModuleList(ResidualStack(width, num_blocks) for _ in range(3))
         self.downs = nn.ModuleList(nn.Conv1d(width, width, 4, stride=2, padding=1) for _ in range(2))
         self.head = nn.Sequential(ChannelNorm(width), nn.Conv1d(width, out_channels, 1))
 
@@ -73,8 +92,7 @@ class SequenceEncoder(nn.Module):
             if index > 0:
                 x_BCT = self.downs[index - 1](x_BCT * weight_B1T)
                 weight_B1T = weight_B1T[..., ::2]
-            for block in stage:  # type: ignore[union-attr]
-                x_BCT = block(x_BCT, weight_B1T)
+            x_BCT = stage(x_BCT, weight_B1T)
         return self.head(x_BCT)
 
 
@@ -89,7 +107,7 @@ class SequenceDecoder(nn.Module):
     def __init__(self, in_channels: int, width: int, out_channels: int, num_blocks: int) -> None:
         super().__init__()
         self.stem = nn.Conv1d(in_channels, width, 3, padding=1)
-        self.stages = nn.ModuleList(_blocks(width, num_blocks) for _ in range(3))
+        self.stages = nn.ModuleList(ResidualStack(width, num_blocks) for _ in range(3))
         self.ups = nn.ModuleList(nn.Conv1d(width, 2 * width, 3, padding=1) for _ in range(2))
         self.head = nn.Conv1d(width, out_channels, 3, padding=1)
 
@@ -100,10 +118,5 @@ class SequenceDecoder(nn.Module):
             if index > 0:
                 x_BCT = rearrange(self.ups[index - 1](x_BCT * weight_B1T), "b (c r) t -> b c (t r)", r=2)
                 weight_B1T = weight_B1T.repeat_interleave(2, dim=-1)
-            for block in stage:  # type: ignore[union-attr]
-                x_BCT = block(x_BCT, weight_B1T)
+            x_BCT = stage(x_BCT, weight_B1T)
         return self.head(x_BCT * weight_B1T)
-
-
-def _blocks(width: int, num_blocks: int) -> nn.ModuleList:
-    return nn.ModuleList(ResidualBlock(width, dilation=3**index) for index in range(num_blocks))
