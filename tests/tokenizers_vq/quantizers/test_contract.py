@@ -1,0 +1,107 @@
+"""What every quantizer does; a new one joins by an entry in EXAMPLES."""
+
+import importlib
+import inspect
+import pkgutil
+
+import pytest
+import torch
+
+import tokenizers_vq.quantizers as package
+from tokenizers_vq.quantizers import Quantizer, ResidualVQ, VectorQuantizer
+
+EXAMPLES = {
+    VectorQuantizer: [lambda: VectorQuantizer(16, 4, decay=0.9), lambda: VectorQuantizer(16, 4, init="normal")],
+    ResidualVQ: [lambda: ResidualVQ(3, 8, 4, decay=0.9), lambda: ResidualVQ(2, 8, 4, quantizer_dropout=0.5)],
+}
+MAKERS = [maker for makers in EXAMPLES.values() for maker in makers]
+
+
+def latents(seed=0, shape=(4, 10)):
+    return torch.randn(*shape, 4, generator=torch.Generator().manual_seed(seed))
+
+
+def trained(maker, steps=3):
+    quantizer = maker().train()
+    for step in range(steps):
+        quantizer(latents(step))
+    return quantizer
+
+
+def test_every_quantizer_has_an_example():
+    found = set()
+    for info in pkgutil.iter_modules(package.__path__):
+        module = importlib.import_module(f"{package.__name__}.{info.name}")
+        found |= {
+            c
+            for _, c in inspect.getmembers(module, inspect.isclass)
+            if issubclass(c, Quantizer) and not inspect.isabstract(c)
+        }
+    assert found == set(EXAMPLES)
+
+
+@pytest.mark.parametrize("maker", MAKERS)
+def test_shapes_ranges_and_round_trip(maker):
+    quantizer = trained(maker).eval()
+    out = quantizer(latents(9))
+    assert out.latents.shape == (4, 10, 4)
+    assert out.codes.shape == (4, 10, quantizer.num_codebooks)
+    assert out.codes.dtype == torch.int64
+    assert 0 <= int(out.codes.min()) <= int(out.codes.max()) < quantizer.codebook_size
+    assert out.loss.shape == ()
+    assert all(v.shape == () and not v.requires_grad for v in out.metrics.values())
+    assert torch.equal(quantizer.encode(latents(9)), out.codes)
+    torch.testing.assert_close(quantizer.decode(out.codes), out.latents)
+
+
+@pytest.mark.parametrize("maker", MAKERS)
+def test_gradient_passes_straight_through_once(maker):
+    quantizer = trained(maker)
+    x = latents(5).requires_grad_()
+    out = quantizer(x)
+    weights = torch.randn(out.latents.shape, generator=torch.Generator().manual_seed(1))
+    (gradient,) = torch.autograd.grad((out.latents * weights).sum(), x)
+    assert torch.equal(gradient, weights)
+
+
+@pytest.mark.parametrize("maker", MAKERS)
+def test_eval_changes_nothing(maker):
+    quantizer = trained(maker).eval()
+    before = {name: value.clone() for name, value in quantizer.state_dict().items()}
+    quantizer(latents(7))
+    assert all(torch.equal(value, before[name]) for name, value in quantizer.state_dict().items())
+
+
+@pytest.mark.parametrize("maker", MAKERS)
+def test_resume_is_exact(maker):
+    straight = trained(maker, steps=6)
+    resumed = maker().train()
+    resumed.load_state_dict(trained(maker, steps=3).state_dict())
+    for step in range(3, 6):
+        resumed(latents(step))
+    for name, value in straight.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name]), name
+
+
+@pytest.mark.parametrize("maker", MAKERS)
+def test_padding_does_not_count(maker):
+    is_valid = torch.arange(10) < torch.tensor([10, 7, 3, 1])[:, None]
+    states = []
+    for filler in (0.0, 100.0):
+        quantizer = maker().train()
+        for step in range(4):
+            x = torch.where(is_valid[..., None], latents(step), filler)
+            out = quantizer(x, is_valid)
+        states.append((quantizer.state_dict(), out))
+    (first, out_1), (second, out_2) = states
+    torch.testing.assert_close(first, second)
+    torch.testing.assert_close(out_1.loss, out_2.loss)
+    assert torch.equal(out_1.codes[is_valid], out_2.codes[is_valid])
+
+
+@pytest.mark.parametrize("maker", MAKERS)
+def test_wrong_shapes_are_named(maker):
+    with pytest.raises(ValueError, match=r"expected \(\.\.\., 4\)"):
+        maker()(torch.randn(2, 5))
+    with pytest.raises(ValueError, match="is_valid of shape"):
+        maker()(latents(), torch.ones(3, dtype=torch.bool))

@@ -1,0 +1,63 @@
+import pytest
+import torch
+
+from tokenizers_vq.quantizers import ResidualVQ, VectorQuantizer
+
+
+def vectors(count, seed=0):
+    return torch.randn(count, 4, generator=torch.Generator().manual_seed(seed))
+
+
+def test_agrees_with_the_slow_twin(reference_quantize):
+    quantizer = ResidualVQ(3, 8, 4).train()
+    for step in range(4):
+        quantizer(vectors(64, step))
+    quantizer.eval()
+    codebooks = torch.stack([level.codebook_KD for level in quantizer.levels])
+    codes, summed = reference_quantize.residual_codes(vectors(30, 9), codebooks)
+    assert torch.equal(quantizer.encode(vectors(30, 9)), codes)
+    torch.testing.assert_close(quantizer.decode(codes).double(), summed, rtol=1e-5, atol=1e-5)
+
+
+def test_each_level_lowers_the_error_and_first_levels_decode_alone():
+    quantizer = ResidualVQ(4, 32, 4, decay=0.9).train()
+    for step in range(30):
+        quantizer(vectors(256, step))
+    x = vectors(512, 99)
+    codes = quantizer.eval().encode(x)
+    errors = [float((quantizer.decode(codes[:, :q]) - x).square().mean()) for q in range(1, 5)]
+    assert errors == sorted(errors, reverse=True)
+
+
+def test_one_level_is_plain_vector_quantization():
+    one, plain = ResidualVQ(1, 8, 4, seed=3).train(), VectorQuantizer(8, 4, seed=3000).train()
+    for step in range(3):
+        a, b = one(vectors(40, step)), plain(vectors(40, step))
+        assert torch.equal(a.codes, b.codes)
+        torch.testing.assert_close(a.loss, b.loss)
+
+
+def test_dropout_keeps_first_levels_and_whole_samples():
+    quantizer = ResidualVQ(4, 16, 4, quantizer_dropout=1.0).train()
+    x = torch.randn(64, 6, 4, generator=torch.Generator().manual_seed(0))
+    out = quantizer(x)
+    quantizer.eval()
+    codes = out.codes
+    depths = []
+    state = {name: value.clone() for name, value in quantizer.state_dict().items()}
+    fresh = ResidualVQ(4, 16, 4, quantizer_dropout=1.0).train()
+    depths = fresh._depth(x)
+    assert depths is not None
+    assert (depths == depths[:, :1]).all()
+    assert set(depths[:, 0].tolist()) == {1, 2, 3, 4}
+    assert state["num_updates"] == fresh.num_updates == 1
+    assert codes.shape == (64, 6, 4)
+
+
+def test_wrong_arguments_and_codes():
+    with pytest.raises(ValueError, match="num_codebooks=0"):
+        ResidualVQ(0, 4, 4)
+    with pytest.raises(ValueError, match="quantizer_dropout=2"):
+        ResidualVQ(1, 4, 4, quantizer_dropout=2.0)
+    with pytest.raises(ValueError, match="1 to 2 codebooks"):
+        ResidualVQ(2, 4, 4).decode(torch.zeros(3, 3, dtype=torch.int64))
