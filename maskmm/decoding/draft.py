@@ -61,40 +61,33 @@ class Draft:
             ValueError: a length out of range, or a modality whose batch carries more than codes.
         """
         batch, name, spec = self.batch, modality.name, modality.spec
-        for extra in ("inputs", "condition_codes", "group"):
-            if name in getattr(batch, extra):
-                raise ValueError(f"the batch has {extra} for {name!r}; expected a target to have codes alone")
-        names = batch.names if name in batch.names else (*batch.names, name)
-        table = batch.segments
         sample = is_wanted.nonzero().flatten()
-        shapes = [spec.shape(length) for length in lengths[sample].tolist()]
-        num_axes = max(table.shape.shape[1], len(spec.axes))
-        new_shape = torch.tensor(shapes, dtype=torch.int64).reshape(len(shapes), len(spec.axes))
-        new_length = new_shape.prod(dim=1)
-        num_new = int(new_length.sum())
-        old = batch.codes.get(name, torch.zeros(0, spec.num_codebooks, dtype=torch.int64))
-        joined = SegmentTable(
+        for extra in ("inputs", "condition_codes", "group"):
+            if name in getattr(batch, extra) and len(sample):
+                raise ValueError(
+                    f"the batch has {extra} for {name!r}; expected a new segment to have codes alone"
+                )
+        names = batch.names if name in batch.names else (*batch.names, name)
+        old_codes = batch.codes.get(name, torch.zeros(0, spec.num_codebooks, dtype=torch.int64))
+        old_flags = self.is_unknown.get(name, torch.zeros_like(old_codes, dtype=torch.bool))
+        shape = torch.tensor([spec.shape(length) for length in lengths[sample].tolist()], dtype=torch.int64)
+        shape = shape.reshape(len(sample), len(spec.axes))
+        length = shape.prod(dim=1)
+        table, num_axes = batch.segments, max(batch.segments.shape.shape[1], len(spec.axes))
+        columns = (
             torch.cat([table.sample, sample]),
             torch.cat([table.modality, torch.full_like(sample, names.index(name))]),
-            torch.cat([table.start, old.shape[0] + new_length.cumsum(0) - new_length]),
-            torch.cat([_widened(table.shape, num_axes), _widened(new_shape, num_axes)]),
+            torch.cat([table.start, old_codes.shape[0] + length.cumsum(0) - length]),
+            torch.cat([_widened(table.shape, num_axes), _widened(shape, num_axes)]),
         )
-        order = torch.argsort(joined.sample, stable=True)
-        joined = SegmentTable(
-            *(t[order] for t in (joined.sample, joined.modality, joined.start, joined.shape))
+        order = torch.argsort(columns[0], stable=True)
+        new = old_codes.new_zeros(int(length.sum()), spec.num_codebooks)
+        codes = {**batch.codes, name: torch.cat([old_codes, new])}
+        flags = {**self.is_unknown, name: torch.cat([old_flags, torch.ones_like(new, dtype=torch.bool)])}
+        segments = SegmentTable(*(column[order] for column in columns))
+        return replace(
+            self, batch=replace(batch, names=names, codes=codes, segments=segments), is_unknown=flags
         )
-        # Codes lie in table order, as TokenBatch.from_samples leaves them.
-        codes = {**batch.codes, name: torch.cat([old, old.new_zeros(num_new, spec.num_codebooks)])}
-        old_flags = self.is_unknown.get(name, torch.zeros_like(old, dtype=torch.bool))
-        flags = torch.cat([old_flags, old_flags.new_ones(num_new, spec.num_codebooks)])
-        unsorted = replace(batch, names=names, codes=codes, segments=joined)
-        _, source = _rows(unsorted, name)
-        mine = joined.modality == names.index(name)
-        start = joined.start.clone()
-        start[mine] = joined.length[mine].cumsum(0) - joined.length[mine]
-        codes[name] = codes[name][source]
-        done = replace(unsorted, codes=codes, segments=replace(joined, start=start))
-        return replace(self, batch=done, is_unknown={**self.is_unknown, name: flags[source]})
 
     def sequence(self, vocabulary: Vocabulary, target: str) -> tuple[TokenSequence, Tensor]:
         """Packed rows with every unknown slot as [MASK], and (N, Q) bool: the unknown slots of the target.
