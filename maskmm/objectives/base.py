@@ -45,4 +45,5 @@ class Objective(nn.Module, ABC):
     """(model, batch, key) -> ObjectiveOutput; may own heads."""
 
     @abstractmethod
-    def forward(self, model: MaskedModel, batch: MaskedSequence, key: Key) -> ObjectiveOutput: ...
+    def forward(self, model: MaskedModel, batch: MaskedSequence, key: Key) -> ObjectiveOutput:
+        """Parts of the loss of one batch; `key` is for objectives that sample."""
