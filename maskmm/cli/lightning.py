@@ -25,12 +25,13 @@ class MaskmmCLI(LightningCLI):
     """Trains whatever module and data the config names by class_path.
 
     A run writes into one folder, `trainer.default_root_dir` ("runs/default" where not given): config.yaml,
-    checkpoints/ and the logger's events. The top-level list `modalities` reaches the model, the datamodule and the
-    datamodule's collate, wherever they have an argument of that name.
+    checkpoints/ and the logger's events. What several classes must agree on is said once and linked, wherever they
+    have an argument of that name: `modalities` to the model, the datamodule and its collate; `seed_everything` as
+    `seed` to model and datamodule; `trainer.max_steps` as `num_steps` to the datamodule.
     """
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Add `modalities` and link it."""
+        """Add `modalities` and the links."""
         parser.add_argument(
             "--modalities",
             type=list[ModalitySource],
@@ -39,6 +40,9 @@ class MaskmmCLI(LightningCLI):
         )
         for target in ("model", "data", "data.init_args.collate"):
             parser.link_arguments("modalities", f"{target}.init_args.modalities")
+        for target in ("model", "data"):
+            parser.link_arguments("seed_everything", f"{target}.init_args.seed")
+        parser.link_arguments("trainer.max_steps", "data.init_args.num_steps")
         parser.set_defaults({"trainer.default_root_dir": "runs/default"})
 
     def before_instantiate_classes(self) -> None:
@@ -62,11 +66,16 @@ def run_cli(arguments: Sequence[str]) -> MaskmmCLI:
         ValueError: a config that does not exist, a name or value in it that nothing takes, or settings that
             Lightning finds contradictory.
     """
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     try:
         with warnings.catch_warnings():
             # Arguments are passed on by the verb on purpose.
             warnings.filterwarnings("ignore", message="LightningCLI's args parameter")
+            # Lightning 2.6 on torch 2.14; nothing that a user could change.
+            warnings.filterwarnings("ignore", message=".*LeafSpec")
+            # A run that goes on finds its own checkpoints.
+            warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
             return MaskmmCLI(
                 subclass_mode_model=True,
                 subclass_mode_data=True,
