@@ -9,12 +9,11 @@ import lightning
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
-from torch.utils.data import DataLoader
 
 from datamodules.corpora.digits.corpus import DigitsCorpus
 from datamodules.corpora.digits.images import augment
 from datamodules.plan import BatchPlan
-from datamodules.steps import MakeBatch, StepDataset, StepLoader, steps_done
+from datamodules.steps import MakeBatch, ResumableLoader, StepLoader, steps_done
 from tokenizers_vq.contract import Key
 
 
@@ -110,33 +109,33 @@ class _DigitMedia(lightning.LightningDataModule):
         share = (0, 1) if trainer is None else (trainer.global_rank, trainer.world_size)
         return BatchPlan(num_samples, self.batch_size, self.seed), *share
 
-    def _train_loader(self, make_batch: MakeBatch) -> StepLoader:
+    def _train_loader(self, make_batch: MakeBatch) -> ResumableLoader:
         settings = {"seed": self.seed, "batch_size": self.batch_size}
-        return StepLoader(
+        return ResumableLoader(
             make_batch, self.num_steps, self.num_workers, settings, lambda: steps_done(self.trainer)
         )
 
-    def _eval_loader(self, make_batch: MakeBatch, num_samples: int) -> DataLoader:
-        return DataLoader(StepDataset(make_batch, -(-num_samples // self.batch_size)), batch_size=None)
+    def _eval_loader(self, make_batch: MakeBatch, num_samples: int) -> StepLoader:
+        return StepLoader(make_batch, -(-num_samples // self.batch_size))
 
 
 class DigitImages(_DigitMedia):
     """Handwritten digits: batches {"media": (B, 1, 32, 32) float32 in [0, 1]}, augmented in training alone."""
 
-    def train_dataloader(self) -> StepLoader:
+    def train_dataloader(self) -> ResumableLoader:
         """Augmented batches of the training split, one a step."""
         images = self.corpus.images("train").images
         return self._train_loader(AugmentedImages(images, *self._plan(len(images))))
 
-    def val_dataloader(self) -> DataLoader:
+    def val_dataloader(self) -> StepLoader:
         """The validation split, once."""
         return self._plain("val")
 
-    def test_dataloader(self) -> DataLoader:
+    def test_dataloader(self) -> StepLoader:
         """The test split, once."""
         return self._plain("test")
 
-    def _plain(self, split: str) -> DataLoader:
+    def _plain(self, split: str) -> StepLoader:
         images = self.corpus.images(split).images
         return self._eval_loader(PlainImages(images, self.batch_size), len(images))
 
@@ -144,19 +143,19 @@ class DigitImages(_DigitMedia):
 class DigitSpeech(_DigitMedia):
     """Synthetic speech of digits: batches {"media": (B, T) float32 at 16 kHz, "lengths": (B,) int64 samples}."""
 
-    def train_dataloader(self) -> StepLoader:
+    def train_dataloader(self) -> ResumableLoader:
         """Batches of the training split, one a step."""
         waveforms = self.corpus.speech("train").waveforms
         return self._train_loader(ShuffledClips(waveforms, *self._plan(len(waveforms))))
 
-    def val_dataloader(self) -> DataLoader:
+    def val_dataloader(self) -> StepLoader:
         """The validation split, once: voices that training does not hear."""
         return self._plain("val")
 
-    def test_dataloader(self) -> DataLoader:
+    def test_dataloader(self) -> StepLoader:
         """The test split, once: voices that neither training nor validation hears."""
         return self._plain("test")
 
-    def _plain(self, split: str) -> DataLoader:
+    def _plain(self, split: str) -> StepLoader:
         waveforms = self.corpus.speech(split).waveforms
         return self._eval_loader(PlainClips(waveforms, self.batch_size), len(waveforms))

@@ -6,36 +6,68 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import lightning
-from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+import torch
+from torch.utils.data import DataLoader, Dataset
 
 MakeBatch = Callable[[int], Any]
 """A batch of a step: a pure function, picklable, so that any worker may be asked for any step."""
 
 
-class StepDataset(IterableDataset):
-    """The batches of steps start..stop-1; worker w of W makes every W-th, so their order stays that of the steps."""
+class _Steps(Dataset):
+    def __init__(self, make_batch: MakeBatch) -> None:
+        self._make_batch = make_batch
 
-    def __init__(self, make_batch: MakeBatch, stop: int, start: int = 0) -> None:
+    def __getitem__(self, step: int) -> Any:
+        return self._make_batch(step)
+
+
+class StepLoader:
+    """Batches of steps 0..num_steps-1, in order, made by any number of workers.
+
+    It is no DataLoader, though it makes one: Lightning would give a DataLoader's steps out to the ranks, while here
+    every rank has its share of every step.
+
+    Args:
+        make_batch: batch of a step.
+        num_steps: steps of one pass.
+        num_workers: processes that make batches; 0 makes them here.
+    """
+
+    def __init__(self, make_batch: MakeBatch, num_steps: int, num_workers: int = 0) -> None:
+        if num_steps < 1 or num_workers < 0:
+            raise ValueError(
+                f"num_steps={num_steps} must be at least 1 and num_workers={num_workers} at least 0"
+            )
         self.make_batch = make_batch
-        self.start = start
-        self.stop = stop
+        self.num_steps = num_steps
+        self.num_workers = num_workers
+        self.start = 0
+
+    def __len__(self) -> int:
+        return self.num_steps
 
     def __iter__(self) -> Iterator[Any]:
-        worker = get_worker_info()
-        first, stride = (0, 1) if worker is None else (worker.id, worker.num_workers)
-        for step in range(self.start + first, self.stop, stride):
-            yield self.make_batch(step)
+        return iter(
+            DataLoader(
+                _Steps(self.make_batch),
+                batch_size=None,
+                sampler=range(self.start, self.num_steps),
+                num_workers=self.num_workers,
+                # Its own, or each pass would draw from the global one and move the model's dropout.
+                generator=torch.Generator(),
+            )
+        )
 
 
-class StepLoader(DataLoader):
-    """Loads the steps of one training run, whose position Lightning keeps in its checkpoints.
+class ResumableLoader(StepLoader):
+    """The steps of one training run, whose position Lightning keeps in its checkpoints.
 
     Its length is that of the whole run, also after a resume: Lightning counts the batches already done.
 
     Args:
         make_batch: batch of a step.
         num_steps: steps of the run; one pass over the loader is the whole run.
-        num_workers: processes that make batches; 0 makes them here.
+        num_workers: processes that make batches.
         settings: what a resumed run must share with the interrupted one, e.g. its seed.
         position: says how many steps are done.
     """
@@ -48,17 +80,9 @@ class StepLoader(DataLoader):
         settings: dict[str, int],
         position: Callable[[], int],
     ) -> None:
-        if num_steps < 1 or num_workers < 0:
-            raise ValueError(
-                f"num_steps={num_steps} must be at least 1 and num_workers={num_workers} at least 0"
-            )
-        self._steps = StepDataset(make_batch, num_steps)
+        super().__init__(make_batch, num_steps, num_workers)
         self._settings = settings
         self._position = position
-        super().__init__(self._steps, batch_size=None, num_workers=num_workers)
-
-    def __len__(self) -> int:
-        return self._steps.stop
 
     def state_dict(self) -> dict[str, Any]:
         """Steps done, and the settings that made them."""
@@ -75,7 +99,7 @@ class StepLoader(DataLoader):
                 f"the checkpoint's data had {state['settings']}, this run has {self._settings}; resume with the same "
                 "settings, or start a new run from its weights"
             )
-        self._steps.start = state["step"]
+        self.start = state["step"]
 
 
 def steps_done(trainer: lightning.Trainer | None) -> int:

@@ -10,11 +10,10 @@ from typing import Any
 import lightning
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from datamodules.pairing import ClassPairing
 from datamodules.plan import BatchPlan
-from datamodules.steps import StepDataset, StepLoader, steps_done
+from datamodules.steps import ResumableLoader, StepLoader, steps_done
 from datamodules.store import TokenStore
 from tokenizers_vq.contract import (
     BatchTransform,
@@ -171,10 +170,10 @@ class PairedTokens(lightning.LightningDataModule):
             *share,
         )
 
-    def train_dataloader(self) -> StepLoader:
+    def train_dataloader(self) -> ResumableLoader:
         """One batch a step."""
         settings = {"seed": self.seed, "batch_size": self.batch_size}
-        return StepLoader(
+        return ResumableLoader(
             self.batches("train"),
             self.num_steps,
             self.num_workers,
@@ -182,13 +181,13 @@ class PairedTokens(lightning.LightningDataModule):
             lambda: steps_done(self.trainer),
         )
 
-    def val_dataloader(self) -> DataLoader:
+    def val_dataloader(self) -> StepLoader:
         """`val_batches` fixed batches."""
-        return DataLoader(StepDataset(self.batches("val"), self.val_batches), batch_size=None)
+        return StepLoader(self.batches("val"), self.val_batches)
 
-    def test_dataloader(self) -> DataLoader:
+    def test_dataloader(self) -> StepLoader:
         """`val_batches` fixed batches."""
-        return DataLoader(StepDataset(self.batches("test"), self.val_batches), batch_size=None)
+        return StepLoader(self.batches("test"), self.val_batches)
 
     def _check(self, store: TokenStore, modality: Modality) -> None:
         found = {m.name: m.spec for m in store.modalities}

@@ -32,7 +32,10 @@ def paired_samples(
     for i in range(num_samples):
         image, clip = int(pairs.image[i]), int(pairs.clip[i])
         media: dict[str, tuple[str, object]] = {"image": ("image", images.images[image])}
-        metadata: dict[str, object] = {"label": int(pairs.label[i]), "image_item": int(images.item_ids[image])}
+        metadata: dict[str, object] = {
+            "label": int(pairs.label[i]),
+            "image_item": int(images.item_ids[image]),
+        }
         if has_text[i]:
             media["text"] = ("text", texts[int(pairs.caption[i])])
         if has_speech[i]:

@@ -17,12 +17,16 @@ def test_parser_is_the_exact_inverse() -> None:
     assert all(parse_caption(text) == digit for digit, text in ALL)
 
 
-@pytest.mark.parametrize("text", ["a handwritten seven", "the digit 7", "this is the number seven", "7", "seven"])
+@pytest.mark.parametrize(
+    "text", ["a handwritten seven", "the digit 7", "this is the number seven", "7", "seven"]
+)
 def test_named_examples(text: str) -> None:
     assert parse_caption(text) == 7
 
 
-@pytest.mark.parametrize("text", ["", "seven seven", "a handwritten", "A handwritten seven", "a eight", "the digit 70", " 7"])
+@pytest.mark.parametrize(
+    "text", ["", "seven seven", "a handwritten", "A handwritten seven", "a eight", "the digit 70", " 7"]
+)
 def test_outside_the_grammar(text: str) -> None:
     assert parse_caption(text) is None
 
