@@ -129,30 +129,29 @@ class TokenSequence:
 
 
 def take_samples(sequence: TokenSequence, index: Tensor) -> TokenSequence:
-    """The samples `index` (B',) int64 in that order, with their segments.
+    """The samples `index` (B',) int64 in that order, with their segments; a sample may be taken twice.
 
     Samples sorted by length let backends without a varlen kernel attend to equal lengths in one call.
     """
     counts = (sequence.cu_seqlens[1:] - sequence.cu_seqlens[:-1])[index]
     rows = _ranges(sequence.cu_seqlens[:-1][index], counts)
+    sample = torch.repeat_interleave(torch.arange(index.shape[0], device=rows.device), counts)
     table = sequence.segments
     num_segments = torch.bincount(table.sample, minlength=sequence.num_samples)
-    first_segment = num_segments.cumsum(0) - num_segments
-    picked = _ranges(first_segment[index], num_segments[index])
-    new_segment = torch.full((len(table),), -1, dtype=torch.int64, device=rows.device)
-    new_segment[picked] = torch.arange(picked.shape[0], device=rows.device)
+    first_old, num_new = (num_segments.cumsum(0) - num_segments)[index], num_segments[index]
+    first_new = num_new.cumsum(0) - num_new
+    picked = _ranges(first_old, num_new)
     old_segment = sequence.segment[rows]
-    samples = torch.arange(index.shape[0], device=rows.device)
     return replace(
         sequence,
         ids=sequence.ids[rows],
         modality=sequence.modality[rows],
         position=sequence.position[rows],
-        segment=torch.where(old_segment >= 0, new_segment[old_segment], old_segment),
-        sample=torch.repeat_interleave(samples, counts),
+        segment=torch.where(old_segment >= 0, old_segment + (first_new - first_old)[sample], old_segment),
+        sample=sample,
         cu_seqlens=_offsets(counts),
         segments=SegmentTable(
-            torch.repeat_interleave(samples, num_segments[index]),
+            torch.repeat_interleave(torch.arange(index.shape[0], device=rows.device), num_new),
             table.modality[picked],
             table.start[picked],
             table.shape[picked],

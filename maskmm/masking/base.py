@@ -44,13 +44,15 @@ class MaskedSequence:
     """A masked training batch.
 
     Attributes:
-        inputs: what the model sees; ids may be replaced, rows dropped or reordered.
+        inputs: what the model sees; ids may be replaced, rows dropped or reordered. A slot of [PAD] shows nothing
+            (continuous inputs without codes, residual levels not reached yet).
         mask_kind: (N, Q) int64; 0 = visible, > 0 picks a mask embedding.
         targets: (N, Q) int64 joint ids of the right answers.
         is_target: (N, Q) bool, where a loss is taken.
         part: (N, Q) int64, which loss part (0 where a masking has one part only).
-        order: (N,) int64 rank for permuted attention, or None.
-        group: (N,) int64 group for block-causal attention, or None.
+        order: (N,) int64 rank for permuted attention, or None; 0 = visible, and a row may attend to rows of no
+            greater order.
+        group: (N,) int64 group for structured attention (block-causal step, codebook level), or None.
         is_encoded: (N,) bool, False on rows left out of the encoder and put back by a decoder, or None.
         part_names: names of the loss parts.
         target_rows: questions by (modality, codebook); filled in by `with_target_rows`.
@@ -73,6 +75,9 @@ class MaskedSequence:
         Args:
             capacity: where given, every list is filled up to a multiple of it with rows that count for nothing,
                 so that compiled steps see few shapes.
+
+        Raises:
+            ValueError: a target that is no code of its row's modality and codebook.
         """
         vocabulary, lists = self.inputs.vocabulary, []
         for index, m in enumerate(vocabulary.modalities, start=1):
@@ -82,6 +87,11 @@ class MaskedSequence:
                 if not rows.shape[0] and capacity is None:
                     continue
                 codes = self.targets[rows, codebook] - vocabulary.slice(m.name, codebook).start
+                if bool(((codes < 0) | (codes >= m.spec.codebook_size)).any()):
+                    raise ValueError(
+                        f"is_target asks for codebook {codebook} of {m.name!r} where targets hold no such code; "
+                        "keep the ids from before hiding as targets"
+                    )
                 lists.append(_filled(m.name, codebook, rows, codes, self.part[rows, codebook], capacity))
         return replace(self, target_rows=tuple(lists))
 

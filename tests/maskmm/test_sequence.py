@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from maskmm.sequence import TokenSequence, concatenate, pack, unpack
+from maskmm.sequence import TokenSequence, concatenate, pack, take_samples, unpack
 from maskmm.vocabulary import Vocabulary
 from tests.contracts.random_batches import QUICK, batches, vocabularies
 from tests.reference.naive_sequence import pack_rows
@@ -199,6 +199,34 @@ def test_select_rows_equals_indexing_each_field(data: st.DataObject, vocabulary:
     for index, name in enumerate(vocabulary.names, start=1):
         assert torch.equal(part.inputs[name], sequence.inputs[name][is_kept[sequence.modality == index]])
     assert_same(sequence.select_rows(is_kept.nonzero().flatten()), part)
+
+
+@QUICK
+@given(st.data(), vocabularies(), st.booleans())
+def test_take_samples_in_any_order(data: st.DataObject, vocabulary: Vocabulary, has_cls: bool) -> None:
+    batch = data.draw(batches(vocabulary.modalities, with_extras=True))
+    sequence, num = pack(batch, vocabulary, has_cls), batch.num_samples
+    chosen = data.draw(st.lists(st.integers(0, num - 1), max_size=6)) if num else []
+    taken = take_samples(sequence, torch.tensor(chosen, dtype=torch.int64))
+    spans = [sequence.select_rows(sequence.sample == b) for b in chosen]
+    for name in ("ids", "modality", "position", "condition_ids", "group"):
+        expected = [getattr(s, name) for s in spans]
+        assert torch.equal(getattr(taken, name), torch.cat(expected or [getattr(sequence, name)[:0]]))
+    again = unpack(taken)
+    samples = batch.samples(vocabulary.modalities)
+    assert_samples_equal(again.samples(vocabulary.modalities), [samples[b] for b in chosen])
+    assert again.sample_id.tolist() == [int(batch.sample_id[b]) for b in chosen]
+    for name in vocabulary.names:
+        expected = [s.inputs[name] for s in spans]
+        assert torch.equal(again.inputs[name], torch.cat(expected or [sequence.inputs[name][:0]]))
+
+
+def assert_samples_equal(left: list[dict[str, list[Tensor]]], right: list[dict[str, list[Tensor]]]) -> None:
+    assert [list(sample) for sample in left] == [list(sample) for sample in right]
+    for one, two in zip(left, right):
+        for name in one:
+            assert len(one[name]) == len(two[name])
+            assert all(torch.equal(a, b) for a, b in zip(one[name], two[name]))
 
 
 @QUICK
