@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from maskmm.cli.quickstart.resources import Cost, measured, peak_memory
 from maskmm.cli.quickstart.stage import STAMPS, Stage, run_stages
 
 
@@ -106,9 +105,12 @@ def test_a_process_killed_outright_leaves_that_it_had_started() -> None:
     assert json.loads(stamp.read_text())["num_starts"] == 2
 
 
-def test_costs_add_up() -> None:
-    with measured() as cost:
-        sum(range(100_000))
-    assert cost.wall_s > 0 and cost.cpu_s >= 0 and cost.peak_memory_bytes > 0
-    assert Cost(1, 2, 30) + Cost(3, 4, 20) == Cost(4, 6, 30)
-    assert peak_memory() > 1_000_000
+def test_costs_of_an_interrupted_stage_add_up() -> None:
+    work = Work()
+    work.is_killed = True
+    with pytest.raises(KeyboardInterrupt):
+        run_stages(work.stages())
+    before = json.loads(Path(STAMPS, "second.begun.json").read_text())["cost"]
+    work.is_killed = False
+    after = run_stages(work.stages())[1].cost
+    assert after.wall_s > before["wall_s"] > 0 and after.peak_bytes >= before["peak_bytes"] > 1_000_000
