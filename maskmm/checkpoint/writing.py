@@ -115,6 +115,8 @@ def _check_may_replace(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder} is a file; give a folder")
     found = [name for name in _ENTRIES if (folder / name).exists()]
+    if found == ["tokenizers"] and all((p / CONFIG_NAME).is_file() for p in (folder / found[0]).iterdir()):
+        return  # the tokenizers that the model was trained with, put there before it
     if found and not (folder / INCOMPLETE_NAME).exists() and not _is_checkpoint(folder):
         raise ValueError(f"{folder} holds {found} but is no checkpoint; save to another folder")
 

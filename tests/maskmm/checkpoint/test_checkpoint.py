@@ -97,6 +97,13 @@ def test_foreign_folders_are_not_replaced(toy_model, toy_tokenizers, tmp_path) -
     assert (tmp_path / "models").is_dir()
 
 
+def test_tokenizers_may_be_there_before_the_model(toy_model, toy_tokenizers, tmp_path) -> None:
+    for name, tokenizer in toy_tokenizers.items():
+        tokenizer.save(tmp_path / "tokenizers" / name)
+    save_checkpoint(tmp_path, toy_model, toy_tokenizers)
+    load_checkpoint(tmp_path)
+
+
 def test_interrupted_saving_leaves_nothing_that_loads(
     toy_folder, toy_model, toy_tokenizers, monkeypatch
 ) -> None:
