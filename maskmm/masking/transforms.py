@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from tokenizers_vq.contract import Key, Modality, SegmentTable, TokenBatch, TokenSpec
+from tokenizers_vq.contract import Key, Modality, ModalitySource, SegmentTable, TokenBatch, TokenSpec
 
 
 class DropModalities:
@@ -51,17 +51,19 @@ class LengthQueries:
     depends on the other modalities alone, as it does when a length is sampled before decoding.
 
     Args:
-        modalities: all modalities; those with a varying axis get queries.
+        modalities: all modalities; those with a varying axis get queries. A source reads its spec from its
+            tokenizer's folder.
         probability: share of the samples that have such a modality in which one is replaced.
 
     Raises:
         ValueError: a probability outside [0, 1].
     """
 
-    def __init__(self, modalities: Sequence[Modality], probability: float = 0.1) -> None:
+    def __init__(self, modalities: list[Modality] | list[ModalitySource], probability: float = 0.1) -> None:
         if not 0.0 <= probability <= 1.0:
             raise ValueError(f"probability={probability}, expected a share in [0, 1]")
-        self.specs = {m.name: m.spec for m in modalities if not m.spec.is_fixed}
+        resolved = [m.load() if isinstance(m, ModalitySource) else m for m in modalities]
+        self.specs = {m.name: m.spec for m in resolved if not m.spec.is_fixed}
         self.probability = probability
 
     def __call__(self, batch: TokenBatch, key: Key) -> TokenBatch:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -13,11 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import maskmm
-from maskmm.evaluation.resources import ResourceMeter, Usage
+from maskmm.cli.quickstart.resources import Cost, measured
 
 _LOG = logging.getLogger(__name__)
 STAMPS = ".stages"
-_CLEAR_REFS = Path("/proc/self/clear_refs")
 
 
 @dataclass(frozen=True)
@@ -54,7 +52,7 @@ class Receipt:
 
     stage: str
     digest: str
-    cost: Usage
+    cost: Cost
     num_starts: int
 
     def to_dict(self) -> dict[str, Any]:
@@ -64,7 +62,7 @@ class Receipt:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Receipt:
         """Inverse of `to_dict`."""
-        return cls(**{**data, "cost": Usage(**data["cost"])})
+        return cls(**{**data, "cost": Cost(**data["cost"])})
 
 
 def run_stages(stages: Sequence[Stage]) -> list[Receipt]:
@@ -92,9 +90,9 @@ def run_stages(stages: Sequence[Stage]) -> list[Receipt]:
     return receipts
 
 
-def describe(cost: Usage) -> str:
+def describe(cost: Cost) -> str:
     """A cost in words."""
-    return f"{cost.wall_s:.0f} s, {cost.cpu_s:.0f} CPU s, peak memory {cost.peak_bytes / 1e9:.2f} GB"
+    return f"{cost.wall_s:.0f} s, {cost.cpu_s:.0f} CPU s, peak memory {cost.peak_memory_bytes / 1e9:.2f} GB"
 
 
 def write_json(path: Path, data: Any) -> None:
@@ -110,28 +108,22 @@ def _run(stage: Stage, digest: str) -> Receipt:
     if begun is None or begun.digest != digest:
         for path in (*stage.results, *stage.scratch):
             _remove(Path(path))
-        begun = Receipt(stage.name, digest, Usage(0.0, 0.0, 0), 0)
+        begun = Receipt(stage.name, digest, Cost(), 0)
     _stamp(stage).unlink(missing_ok=True)
     # Written before the work as well: a killed process leaves that it had started.
     write_json(_begun(stage), Receipt(stage.name, digest, begun.cost, begun.num_starts + 1).to_dict())
-    _restart_peak_memory()
-    meter = ResourceMeter()
+    cost = Cost()
     try:
-        stage.run()
+        with measured() as cost:
+            stage.run()
     finally:
-        receipt = Receipt(stage.name, digest, begun.cost.then(meter.usage()), begun.num_starts + 1)
+        receipt = Receipt(stage.name, digest, begun.cost + cost, begun.num_starts + 1)
         write_json(_begun(stage), receipt.to_dict())
     missing = [result for result in stage.results if not Path(result).exists()]
     if missing:
         raise RuntimeError(f"stage {stage.name} ended without {missing}")
     _begun(stage).replace(_stamp(stage))
     return receipt
-
-
-def _restart_peak_memory() -> None:
-    # Linux can count the peak of each stage; elsewhere it is the peak since the process began.
-    if os.access(_CLEAR_REFS, os.W_OK):
-        _CLEAR_REFS.write_text("5")
 
 
 def _digest(before: str, stage: Stage) -> str:
