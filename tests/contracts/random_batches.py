@@ -23,7 +23,8 @@ def specs(draw: st.DrawFn) -> TokenSpec:
     axes = draw(st.lists(st.sampled_from(AXES), max_size=3, unique=True))
     grid: list[int | None] = [draw(st.integers(1, 3)) for _ in axes]
     max_length = None
-    if axes and draw(st.booleans()):
+    is_varying = draw(st.booleans())
+    if axes and is_varying:
         grid[draw(st.integers(0, len(axes) - 1))] = None
         max_length = 4
     codebook_size, num_codebooks = draw(st.integers(1, 9)), draw(st.integers(1, 3))

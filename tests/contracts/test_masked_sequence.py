@@ -27,7 +27,7 @@ def masked(vocabulary: Vocabulary, data: st.DataObject) -> MaskedSequence:
 @given(st.data(), vocabularies())
 def test_target_rows_are_the_naive_list(data: st.DataObject, vocabulary: Vocabulary) -> None:
     out = masked(vocabulary, data)
-    expected = {}
+    expected: dict[tuple[str, int], list[tuple[int, int]]] = {}
     for row, slot in out.is_target.nonzero().tolist():
         name = vocabulary.names[int(out.inputs.modality[row]) - 1]
         code = int(out.targets[row, slot]) - vocabulary.slice(name, slot).start

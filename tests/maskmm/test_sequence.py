@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from typing import Any
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from maskmm.vocabulary import Vocabulary
 from tests.contracts.random_batches import QUICK, batches, vocabularies
 from tests.reference.naive_sequence import pack_rows
 from tokenizers_vq.contract import Modality, SegmentTable, TokenBatch, TokenSpec
+from tokenizers_vq.contract.batch import Sample
 
 IMAGE = Modality("image", TokenSpec(7, 1, ("y", "x"), (2, 3)))
 AUDIO = Modality("audio", TokenSpec(5, 2, ("t",), max_length=6))
@@ -22,7 +24,7 @@ LABEL = Modality("label", TokenSpec(4))
 VOCABULARY = Vocabulary([IMAGE, AUDIO, LABEL], num_mask_kinds=2)
 
 
-def assert_same(left: object, right: object, where: str = "") -> None:
+def assert_same(left: Any, right: Any, where: str = "") -> None:
     """Equal to the bit, through dataclasses and dicts of tensors."""
     assert type(left) is type(right), where
     if isinstance(left, Tensor):
@@ -243,7 +245,7 @@ def test_hide_replaces_only_what_it_is_told(data: st.DataObject, vocabulary: Voc
 
 
 def example_sequence() -> TokenSequence:
-    samples = [
+    samples: list[Sample] = [
         {"image": torch.arange(6).view(2, 3, 1), "label": torch.tensor([1])},
         {"audio": [torch.ones(3, 2, dtype=torch.int64), torch.zeros(1, 2, dtype=torch.int64)]},
     ]
