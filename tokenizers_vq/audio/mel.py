@@ -86,7 +86,7 @@ class MelVQ(TrainableTokenizer):
             codebook_size, num_codebooks, axes=("t",), max_length=max_length, stride=(_STRIDE,), rate=_RATE
         )
         self.spectrogram = LogMel(_RATE, _HOP, num_mels=_NUM_MELS, griffin_lim_steps=griffin_lim_steps)
-        self.encoder = SequenceEncoder(_NUM_MELS, width, code_dim, num_blocks)
+        self.encoder = SequenceEncoder(_NUM_MELS, width, code_dim, num_blocks, _FRAMES)
         self.quantizer = ResidualVQ(
             num_codebooks,
             codebook_size,
@@ -97,7 +97,7 @@ class MelVQ(TrainableTokenizer):
             quantizer_dropout=quantizer_dropout,
             seed=seed,
         )
-        self.decoder = SequenceDecoder(code_dim, width, _NUM_MELS, num_blocks)
+        self.decoder = SequenceDecoder(code_dim, width, _NUM_MELS, num_blocks, _FRAMES)
 
     @property
     def spec(self) -> TokenSpec:

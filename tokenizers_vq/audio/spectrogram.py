@@ -34,7 +34,7 @@ class LogMel(nn.Module):
         hop: int = 160,
         window: int = 512,
         num_mels: int = 80,
-        floor: float = 0.02,
+        floor: float = 0.03,
         griffin_lim_steps: int = 32,
     ) -> None:
         super().__init__()

@@ -52,7 +52,7 @@ class ResidualBlock(nn.Module):
 
 
 class ResidualStack(nn.Module):
-    """Residual blocks of growing dilation: 1, 3, 9 ...
+    """Residual blocks of growing dilation: 1, 2, 3 ...
 
     Args:
         width: channels.
@@ -61,7 +61,7 @@ class ResidualStack(nn.Module):
 
     def __init__(self, width: int, num_blocks: int) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList(ResidualBlock(width, dilation=3**index) for index in range(num_blocks))
+        self.blocks = nn.ModuleList(ResidualBlock(width, dilation=1 + index) for index in range(num_blocks))
 
     def forward(self, x_BCT: Tensor, weight_B1T: Tensor) -> Tensor:
         """Args: x_BCT: values; weight_B1T: float, 1 at real positions and 0 at padding."""
@@ -71,52 +71,48 @@ class ResidualStack(nn.Module):
 
 
 class SequenceEncoder(nn.Module):
-    """(B, in_channels, 4 n) -> (B, out_channels, n): two halvings of the rate, residual blocks at each rate.
+    """(B, in_channels, stride * n) -> (B, out_channels, n): one strided convolution, then residual blocks.
+
+    All depth is at the low rate, where it costs `stride` times less.
 
     Args:
         in_channels, width, out_channels: channels before, inside and after.
-        num_blocks: residual blocks at each of the three rates.
+        num_blocks: residual blocks.
+        stride: positions that become one, even.
     """
 
-    def __init__(self, in_channels: int, width: int, out_channels: int, num_blocks: int) -> None:
+    def __init__(self, in_channels: int, width: int, out_channels: int, num_blocks: int, stride: int) -> None:
         super().__init__()
-        self.stem = nn.Conv1d(in_channels, width, 3, padding=1)
-        self.stages = nn.ModuleList(ResidualStack(width, num_blocks) for _ in range(3))
-        self.downs = nn.ModuleList(nn.Conv1d(width, width, 4, stride=2, padding=1) for _ in range(2))
+        self.stride = stride
+        self.stem = nn.Conv1d(in_channels, width, 2 * stride, stride=stride, padding=stride // 2)
+        self.body = ResidualStack(width, num_blocks)
         self.head = nn.Sequential(ChannelNorm(width), nn.Conv1d(width, out_channels, 1))
 
     def forward(self, x_BCT: Tensor, weight_B1T: Tensor) -> Tensor:
-        """Args: x_BCT: values; weight_B1T: float, 1 at real positions and 0 at padding."""
-        x_BCT = self.stem(x_BCT * weight_B1T)
-        for index, stage in enumerate(self.stages):
-            if index > 0:
-                x_BCT = self.downs[index - 1](x_BCT * weight_B1T)
-                weight_B1T = weight_B1T[..., ::2]
-            x_BCT = stage(x_BCT, weight_B1T)
-        return self.head(x_BCT)
+        """Args: x_BCT: values; weight_B1T: float, 1 at real positions and 0 at padding, at the input's rate."""
+        h_BCN = self.stem(x_BCT * weight_B1T)
+        return self.head(self.body(h_BCN, weight_B1T[..., :: self.stride]))
 
 
 class SequenceDecoder(nn.Module):
-    """(B, in_channels, n) -> (B, out_channels, 4 n), the mirror of SequenceEncoder.
+    """(B, in_channels, n) -> (B, out_channels, stride * n), the mirror of SequenceEncoder.
 
     Args:
         in_channels, width, out_channels: channels before, inside and after.
-        num_blocks: residual blocks at each of the three rates.
+        num_blocks: residual blocks.
+        stride: positions that one becomes.
     """
 
-    def __init__(self, in_channels: int, width: int, out_channels: int, num_blocks: int) -> None:
+    def __init__(self, in_channels: int, width: int, out_channels: int, num_blocks: int, stride: int) -> None:
         super().__init__()
+        self.stride = stride
         self.stem = nn.Conv1d(in_channels, width, 3, padding=1)
-        self.stages = nn.ModuleList(ResidualStack(width, num_blocks) for _ in range(3))
-        self.ups = nn.ModuleList(nn.Conv1d(width, 2 * width, 3, padding=1) for _ in range(2))
-        self.head = nn.Conv1d(width, out_channels, 3, padding=1)
+        self.body = ResidualStack(width, num_blocks)
+        self.norm = ChannelNorm(width)
+        self.head = nn.Conv1d(width, stride * out_channels, 3, padding=1)
 
-    def forward(self, x_BCT: Tensor, weight_B1T: Tensor) -> Tensor:
-        """Args: x_BCT: values; weight_B1T: float, 1 at real positions and 0 at padding."""
-        x_BCT = self.stem(x_BCT * weight_B1T)
-        for index, stage in enumerate(self.stages):
-            if index > 0:
-                x_BCT = rearrange(self.ups[index - 1](x_BCT * weight_B1T), "b (c r) t -> b c (t r)", r=2)
-                weight_B1T = weight_B1T.repeat_interleave(2, dim=-1)
-            x_BCT = stage(x_BCT, weight_B1T)
-        return self.head(x_BCT * weight_B1T)
+    def forward(self, x_BCN: Tensor, weight_B1N: Tensor) -> Tensor:
+        """Args: x_BCN: values; weight_B1N: float, 1 at real positions and 0 at padding, at the input's rate."""
+        h_BCN = self.body(self.stem(x_BCN * weight_B1N), weight_B1N)
+        y_BCN = self.head(nn.functional.silu(self.norm(h_BCN)) * weight_B1N)
+        return rearrange(y_BCN, "b (c r) n -> b c (n r)", r=self.stride)
