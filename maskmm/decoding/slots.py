@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
+from maskmm.ranking import rank_within
 from maskmm.sequence import TokenSequence
 
 
@@ -62,11 +63,5 @@ class Slots:
 
 def rank_in_sample(slots: Slots, score: Tensor, priority: Tensor) -> Tensor:
     """(T,) int64, place of each slot within its sample: lower priority first, then higher score, then slot order."""
-    order = torch.argsort(score, descending=True, stable=True)
-    order = order[torch.argsort(priority[order], stable=True)]
-    order = order[torch.argsort(slots.sample[order], stable=True)]
-    sorted_sample = slots.sample[order]
-    index = torch.arange(len(slots), device=score.device)
-    rank = torch.empty_like(order)
-    rank[order] = index - torch.searchsorted(sorted_sample, sorted_sample)
-    return rank
+    by_score = rank_within(slots.sample, -score)
+    return rank_within(slots.sample, priority * len(slots) + by_score)

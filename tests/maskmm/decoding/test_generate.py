@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -50,7 +50,7 @@ def assert_same_samples(left: Samples, right: Samples) -> None:
             assert [t.tolist() for t in a[name]] == [t.tolist() for t in b[name]]
 
 
-@QUICK
+@settings(QUICK, max_examples=25)
 @given(batches(tuple(MODALITIES[:4]), with_extras=False), st.permutations(["image", "audio", "text"]))
 def test_every_sample_gets_every_target_and_keeps_its_own(batch: TokenBatch, targets: list[str]) -> None:
     out = generate_tokens(HashModel(), batch, targets, DECODER, seed=3)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -184,7 +184,7 @@ def test_samples_with_the_same_content_differ_by_their_id() -> None:
     assert not torch.equal(ids[:13], ids[13:])
 
 
-@QUICK
+@settings(QUICK, max_examples=25)
 @given(DECODERS, st.sampled_from([("image",), ("audio", "text"), ("image", "audio", "text")]))
 def test_an_oracle_is_decoded_to_its_answer(decoder: IterativeDecoder, targets: tuple[str, ...]) -> None:
     answer = pack(full_batch(3), VOCABULARY)
