@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import lightning
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
@@ -13,7 +12,7 @@ from torch.nn.utils.rnn import pad_sequence
 from datamodules.corpora.digits.corpus import DigitsCorpus
 from datamodules.corpora.digits.images import augment
 from datamodules.plan import BatchPlan
-from datamodules.steps import MakeBatch, ResumableLoader, StepLoader, steps_done
+from datamodules.steps import MakeBatch, ResumableLoader, StepData, StepLoader
 from tokenizers_vq.contract import Key
 
 
@@ -78,8 +77,8 @@ class PlainClips:
         return pad_waveforms(self.waveforms[step * self.batch_size : (step + 1) * self.batch_size])
 
 
-class _DigitMedia(lightning.LightningDataModule):
-    """What both datamodules share: the corpus, the plan and the loaders.
+class _DigitMedia(StepData):
+    """A datamodule on the digits corpus.
 
     Args:
         batch_size: samples a step, over all ranks together.
@@ -97,23 +96,11 @@ class _DigitMedia(lightning.LightningDataModule):
         cache_dir: Path | None = None,
         num_workers: int = 0,
     ) -> None:
-        super().__init__()
-        self.batch_size = batch_size
-        self.num_steps = num_steps
-        self.seed = seed
-        self.num_workers = num_workers
+        super().__init__(batch_size, num_steps, seed, num_workers)
         self.corpus = DigitsCorpus(seed, cache_dir)
 
     def _plan(self, num_samples: int) -> tuple[BatchPlan, int, int]:
-        trainer = self.trainer
-        share = (0, 1) if trainer is None else (trainer.global_rank, trainer.world_size)
-        return BatchPlan(num_samples, self.batch_size, self.seed), *share
-
-    def _train_loader(self, make_batch: MakeBatch) -> ResumableLoader:
-        settings = {"seed": self.seed, "batch_size": self.batch_size}
-        return ResumableLoader(
-            make_batch, self.num_steps, self.num_workers, settings, lambda: steps_done(self.trainer)
-        )
+        return BatchPlan(num_samples, self.batch_size, self.seed), *self.share
 
     def _eval_loader(self, make_batch: MakeBatch, num_samples: int) -> StepLoader:
         return StepLoader(make_batch, -(-num_samples // self.batch_size))
@@ -125,7 +112,7 @@ class DigitImages(_DigitMedia):
     def train_dataloader(self) -> ResumableLoader:
         """Augmented batches of the training split, one a step."""
         images = self.corpus.images("train").images
-        return self._train_loader(AugmentedImages(images, *self._plan(len(images))))
+        return self.training_loader(AugmentedImages(images, *self._plan(len(images))))
 
     def val_dataloader(self) -> StepLoader:
         """The validation split, once."""
@@ -146,7 +133,7 @@ class DigitSpeech(_DigitMedia):
     def train_dataloader(self) -> ResumableLoader:
         """Batches of the training split, one a step."""
         waveforms = self.corpus.speech("train").waveforms
-        return self._train_loader(ShuffledClips(waveforms, *self._plan(len(waveforms))))
+        return self.training_loader(ShuffledClips(waveforms, *self._plan(len(waveforms))))
 
     def val_dataloader(self) -> StepLoader:
         """The validation split, once: voices that training does not hear."""

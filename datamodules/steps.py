@@ -108,3 +108,40 @@ def steps_done(trainer: lightning.Trainer | None) -> int:
         return 0
     progress: Any = trainer.fit_loop.epoch_loop.batch_progress.current
     return int(progress.processed)
+
+
+class StepData(lightning.LightningDataModule):
+    """What datamodules of this package share: the numbers of a run and its resumable training loader.
+
+    Args:
+        batch_size: samples a step, over all ranks together.
+        num_steps: training steps of the whole run.
+        seed: decides everything random.
+        num_workers: processes that make batches.
+    """
+
+    def __init__(self, batch_size: int, num_steps: int, seed: int, num_workers: int) -> None:
+        super().__init__()
+        self.batch_size = batch_size
+        self.num_steps = num_steps
+        self.seed = seed
+        self.num_workers = num_workers
+
+    def __str__(self) -> str:
+        # Lightning's own would make every loader, and it knows no loaders but torch's.
+        return (
+            f"{type(self).__name__}(batch_size={self.batch_size}, num_steps={self.num_steps}, seed={self.seed}, "
+            f"num_workers={self.num_workers})"
+        )
+
+    @property
+    def share(self) -> tuple[int, int]:
+        """Rank of this process, and how many there are."""
+        return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
+
+    def training_loader(self, make_batch: MakeBatch) -> ResumableLoader:
+        """Loader of the whole run, which goes on at a checkpoint's step."""
+        settings = {"seed": self.seed, "batch_size": self.batch_size}
+        return ResumableLoader(
+            make_batch, self.num_steps, self.num_workers, settings, lambda: steps_done(self.trainer)
+        )

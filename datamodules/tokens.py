@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import lightning
 import torch
 from torch import Tensor
 
 from datamodules.pairing import ClassPairing
 from datamodules.plan import BatchPlan
-from datamodules.steps import ResumableLoader, StepLoader, steps_done
+from datamodules.steps import ResumableLoader, StepData, StepLoader
 from datamodules.store import TokenStore
 from tokenizers_vq.contract import (
     BatchTransform,
@@ -98,7 +97,7 @@ class PairedBatches:
         return self.collate(batch, key)
 
 
-class PairedTokens(lightning.LightningDataModule):
+class PairedTokens(StepData):
     """Pairs of tokens that agree in class, from the stores `train`, `val` and `test` in one folder.
 
     A resumed run sees exactly the batches that an uninterrupted one would have seen.
@@ -122,25 +121,21 @@ class PairedTokens(lightning.LightningDataModule):
         batch_size: int,
         num_steps: int,
         seed: int,
-        modalities: list[Modality | ModalitySource],
+        modalities: list[Modality] | list[ModalitySource],
         collate: Collate,
         transforms: list[BatchTransform] | None = None,
         val_batches: int = 4,
         num_workers: int = 0,
         anchor: str | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(batch_size, num_steps, seed, num_workers)
         if not modalities:
             raise ValueError("modalities is empty; name at least one modality of the store")
         self.store = Path(store)
-        self.batch_size = batch_size
-        self.num_steps = num_steps
-        self.seed = seed
         self.modalities = [m.load() if isinstance(m, ModalitySource) else m for m in modalities]
         self.collate = collate
         self.transforms = list(transforms or [])
         self.val_batches = val_batches
-        self.num_workers = num_workers
         self.anchor = anchor
 
     def batches(self, split: str) -> PairedBatches:
@@ -156,8 +151,6 @@ class PairedTokens(lightning.LightningDataModule):
         anchor = self.anchor or max(labels, key=lambda name: len(labels[name]))
         pairing = ClassPairing(labels, anchor)
         plan = BatchPlan(len(labels[anchor]), self.batch_size, self.seed)
-        trainer = self.trainer
-        share = (0, 1) if trainer is None else (trainer.global_rank, trainer.world_size)
         return PairedBatches(
             store,
             self.modalities,
@@ -167,19 +160,12 @@ class PairedTokens(lightning.LightningDataModule):
             Key(self.seed).fold(split),
             self.transforms,
             self.collate,
-            *share,
+            *self.share,
         )
 
     def train_dataloader(self) -> ResumableLoader:
         """One batch a step."""
-        settings = {"seed": self.seed, "batch_size": self.batch_size}
-        return ResumableLoader(
-            self.batches("train"),
-            self.num_steps,
-            self.num_workers,
-            settings,
-            lambda: steps_done(self.trainer),
-        )
+        return self.training_loader(self.batches("train"))
 
     def val_dataloader(self) -> StepLoader:
         """`val_batches` fixed batches."""

@@ -169,3 +169,8 @@ def test_wrong_modalities_are_named(folder: Path) -> None:
         data.batches("train")
     with pytest.raises(ValueError, match="modalities is empty"):
         PairedTokens(folder, 1, 1, 0, [], KeepBatch())
+
+
+def test_description_reads_nothing(tmp_path: Path) -> None:
+    text = str(make_data(tmp_path / "absent"))
+    assert text == "PairedTokens(batch_size=8, num_steps=10, seed=5, num_workers=0)"
