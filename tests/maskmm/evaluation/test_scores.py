@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from maskmm.evaluation.cost import cost_scores
 from maskmm.evaluation.provenance import Provenance
-from maskmm.evaluation.resources import ResourceMeter, Usage
 from maskmm.evaluation.scores import Score, Scores, pool
 from maskmm.evaluation.table import write_table
 
@@ -69,10 +69,11 @@ def test_pooled_means_weigh_by_count_and_narrow_the_interval() -> None:
 
 
 def test_pooled_costs_take_the_largest() -> None:
-    tables = [Scores(Usage(w, 2 * w, 10**9).scores((0,), 600.0, 4 * 10**9), HERE) for w in (100.0, 700.0)]
+    tables = [Scores(cost_scores(w, 2 * w, 10**9, (0,)), HERE) for w in (100.0, 700.0)]
     pooled = pool(tables, HERE)
     assert pooled["wall time (s)"].value == 700.0
     assert [row.name for row in pooled.missed] == ["wall time (s)"]
+    assert pooled["peak memory (GB = 10^9 bytes)"].value == 1.0
 
 
 def test_tables_with_other_rows_are_not_pooled() -> None:
@@ -139,12 +140,3 @@ def test_provenance_names_machine_and_versions() -> None:
     assert int(here.hardware["cores"]) >= 1
     assert here.packages["torch"][0].isdigit()
     assert replace(here, command="x").command == "x"
-
-
-def test_meter_measures_this_process() -> None:
-    meter = ResourceMeter()
-    usage = meter.usage()
-    assert usage.wall_s >= 0
-    assert usage.cpu_s >= 0
-    assert 10**7 < usage.peak_bytes < 10**12
-    assert usage.then(Usage(1.0, 2.0, 1)) == Usage(usage.wall_s + 1.0, usage.cpu_s + 2.0, usage.peak_bytes)
