@@ -139,6 +139,7 @@ class ImageVQ(TrainableTokenizer):
             metrics=out.metrics,
         )
 
+    @torch.no_grad()
     def preview(self, media: Tensor, lengths: Tensor | None = None) -> Preview:
         """One picture: a row of originals above a row of reconstructions."""
         shown = media[:_PREVIEWED]

@@ -68,9 +68,15 @@ class WordPieceText(Tokenizer):
             ValueError: no text, or fewer pieces than different characters.
         """
         learner = _bert(models.WordPiece(unk_token=UNKNOWN))
+        texts = list(texts)
+        words = {word for text in texts for word in _words(learner, text)}
+        characters = sorted({character for word in words for character in word})
+        tails = sorted({_PREFIX + character for word in words for character in word[1:]})
         trainer = trainers.WordPieceTrainer(
             vocab_size=vocab_size,
-            special_tokens=[UNKNOWN],
+            # The library numbers tails in the order of a hash table, and breaks ties by number: given first and
+            # sorted, they make the vocabulary a function of the texts.
+            special_tokens=[UNKNOWN, *characters, *tails],
             continuing_subword_prefix=_PREFIX,
             show_progress=False,
         )
@@ -117,9 +123,7 @@ class WordPieceText(Tokenizer):
 
     def normalise(self, text: str) -> str:
         """The text as `decode` would write it."""
-        clean = self._pieces.normalizer.normalize_str(text)
-        words = self._pieces.pre_tokenizer.pre_tokenize_str(clean)
-        return _join_words(" ".join(word for word, _ in words))
+        return _join_words(" ".join(_words(self._pieces, text)))
 
     def save_files(self, folder: Path) -> None:
         """Write the vocabulary, one piece a line."""
@@ -167,6 +171,12 @@ def _bert(model: models.WordPiece) -> Pieces:
     pieces.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     pieces.decoder = decoders.WordPiece(prefix=_PREFIX, cleanup=False)
     return pieces
+
+
+def _words(pieces: Pieces, text: str) -> list[str]:
+    """Normalised words and marks of a text."""
+    clean = pieces.normalizer.normalize_str(text)
+    return [word for word, _ in pieces.pre_tokenizer.pre_tokenize_str(clean)]
 
 
 def _join_words(text: str) -> str:

@@ -145,6 +145,7 @@ class MelVQ(TrainableTokenizer):
             metrics=out.metrics,
         )
 
+    @torch.no_grad()
     def preview(self, media: Tensor | Sequence[Tensor], lengths: Tensor | None = None) -> Preview:
         """Spectrograms of the first clips, originals above reconstructions, and the sound of the first one."""
         shown = slice(0, _PREVIEWED)

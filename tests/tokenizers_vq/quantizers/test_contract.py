@@ -11,7 +11,10 @@ import tokenizers_vq.quantizers as package
 from tokenizers_vq.quantizers import Quantizer, ResidualVQ, VectorQuantizer
 
 EXAMPLES = {
-    VectorQuantizer: [lambda: VectorQuantizer(16, 4, decay=0.9), lambda: VectorQuantizer(16, 4, init="normal")],
+    VectorQuantizer: [
+        lambda: VectorQuantizer(16, 4, decay=0.9),
+        lambda: VectorQuantizer(16, 4, init="normal"),
+    ],
     ResidualVQ: [lambda: ResidualVQ(3, 8, 4, decay=0.9), lambda: ResidualVQ(2, 8, 4, quantizer_dropout=0.5)],
 }
 MAKERS = [maker for makers in EXAMPLES.values() for maker in makers]

@@ -37,21 +37,23 @@ def test_one_level_is_plain_vector_quantization():
         torch.testing.assert_close(a.loss, b.loss)
 
 
-def test_dropout_keeps_first_levels_and_whole_samples():
-    quantizer = ResidualVQ(4, 16, 4, quantizer_dropout=1.0).train()
-    x = torch.randn(64, 6, 4, generator=torch.Generator().manual_seed(0))
-    out = quantizer(x)
-    quantizer.eval()
-    codes = out.codes
-    depths = []
-    state = {name: value.clone() for name, value in quantizer.state_dict().items()}
-    fresh = ResidualVQ(4, 16, 4, quantizer_dropout=1.0).train()
-    depths = fresh._depth(x)
-    assert depths is not None
-    assert (depths == depths[:, :1]).all()
-    assert set(depths[:, 0].tolist()) == {1, 2, 3, 4}
-    assert state["num_updates"] == fresh.num_updates == 1
-    assert codes.shape == (64, 6, 4)
+def test_dropout_sums_the_first_levels_of_whole_samples():
+    quantizer = ResidualVQ(4, 16, 4, quantizer_dropout=1.0, init="normal", revive_below=0.0).train()
+    codebooks = [level.codebook_KD.clone() for level in quantizer.levels]
+    out = quantizer(torch.randn(64, 6, 4, generator=torch.Generator().manual_seed(0)))
+    depths = set()
+    for codes, latents in zip(out.codes, out.latents):
+        sums = torch.stack([codebooks[q][codes[:, q]] for q in range(4)]).cumsum(0)
+        is_equal = torch.isclose(sums, latents, atol=1e-5).all(dim=2).all(dim=1)
+        assert int(is_equal.sum()) == 1
+        depths.add(int(is_equal.nonzero()) + 1)
+    assert depths == {1, 2, 3, 4}
+
+
+def test_dropout_does_nothing_outside_training():
+    quantizer = ResidualVQ(3, 16, 4, quantizer_dropout=1.0).eval()
+    out = quantizer(vectors(20))
+    torch.testing.assert_close(quantizer.decode(out.codes), out.latents)
 
 
 def test_wrong_arguments_and_codes():

@@ -1,0 +1,208 @@
+"""What every tokenizer does; a new one joins by an entry in EXAMPLES, and the first test fails until it has one."""
+
+import importlib
+import inspect
+import json
+import pkgutil
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import tokenizers_vq
+from tokenizers_vq.audio.mel import MelVQ
+from tokenizers_vq.contract import Tokenizer, load_tokenizer
+from tokenizers_vq.image import ImageVQ
+from tokenizers_vq.text import WordPieceText
+from tokenizers_vq.trainable import TokenizerOutput, TrainableTokenizer
+
+TEXTS = ["a handwritten seven", "the digit 3", "this is a nine"]
+
+
+def images(count: int = 3, channels: int = 1) -> Tensor:
+    return torch.rand(count, channels, 16, 16, generator=torch.Generator().manual_seed(0))
+
+
+def clips() -> list[Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return [torch.rand(size, generator=generator) - 0.5 for size in (640, 2000, 5000)]
+
+
+@dataclass(frozen=True)
+class Example:
+    tokenizer: Any
+    media: Any
+    wrong: list[Any]
+
+
+def small_image(**changes: Any) -> ImageVQ:
+    return ImageVQ(**({"image_size": 16, "width": 8, "codebook_size": 16, "code_dim": 4} | changes))
+
+
+def small_mel(**changes: Any) -> MelVQ:
+    return MelVQ(
+        **(
+            {"max_length": 10, "width": 16, "codebook_size": 16, "code_dim": 4, "griffin_lim_steps": 2}
+            | changes
+        )
+    )
+
+
+BAD_IMAGES = [
+    images()[:, 0],
+    images(channels=3),
+    images()[..., :8],
+    images() * 255,
+    images() - 1,
+    images() * float("nan"),
+    (images() * 255).byte(),
+    images(0),
+    [[0.5]],
+]
+BAD_CLIPS = [
+    [],
+    [torch.zeros(0)],
+    [torch.zeros(639)],
+    [torch.zeros(6401)],
+    [torch.zeros(2, 1000)],
+    [torch.full((1000,), float("nan"))],
+    [torch.full((1000,), 32000.0)],
+    [torch.zeros(1000, dtype=torch.int16)],
+    torch.zeros(1000),
+    torch.zeros(2, 0),
+    [[0.0] * 1000],
+]
+BAD_TEXTS = ["one text", ["fine", ""], ["  "], ["seven " * 20], [7]]
+
+EXAMPLES = {
+    ImageVQ: [
+        Example(small_image, images(), BAD_IMAGES),
+        Example(lambda: small_image(downsample=8, num_codebooks=2), images(), BAD_IMAGES),
+        Example(lambda: small_image(channels=3), images(channels=3), BAD_IMAGES[:1]),
+    ],
+    MelVQ: [Example(small_mel, clips(), BAD_CLIPS)],
+    WordPieceText: [Example(lambda: WordPieceText.from_texts(TEXTS, 60, max_length=12), TEXTS, BAD_TEXTS)],
+}
+CASES = [pytest.param(e, id=f"{c.__name__}-{i}") for c, es in EXAMPLES.items() for i, e in enumerate(es)]
+TRAINABLE = [
+    pytest.param(e, id=c.__name__)
+    for c, es in EXAMPLES.items()
+    if issubclass(c, TrainableTokenizer)
+    for e in es
+]
+
+
+def trained(example: Example) -> Tokenizer:
+    """Two steps, so that codebooks, running statistics and weights differ from their start."""
+    torch.manual_seed(0)
+    tokenizer = example.tokenizer()
+    if isinstance(tokenizer, TrainableTokenizer):
+        optimizer = torch.optim.SGD(tokenizer.parameters(), lr=0.01)
+        for _ in range(2):
+            tokenizer.train()(example.media).loss.backward()
+            optimizer.step()
+    return tokenizer.eval()
+
+
+def as_list(codes: Any) -> list[Tensor]:
+    return list(codes)
+
+
+def test_every_tokenizer_has_an_example():
+    found = set()
+    for info in pkgutil.walk_packages(tokenizers_vq.__path__, "tokenizers_vq."):
+        members = inspect.getmembers(importlib.import_module(info.name), inspect.isclass)
+        found |= {c for _, c in members if issubclass(c, Tokenizer) and not inspect.isabstract(c)}
+    assert found == set(EXAMPLES)
+
+
+@pytest.mark.parametrize("example", CASES)
+def test_codes_fit_the_spec_and_decode(example):
+    tokenizer = trained(example)
+    codes = tokenizer.encode(example.media)
+    assert len(as_list(codes)) == len(example.media)
+    assert isinstance(codes, Tensor) == tokenizer.spec.is_fixed
+    for sample in as_list(codes):
+        tokenizer.spec.check_codes(sample, "example")
+        assert sample.dtype == torch.int64
+    media = tokenizer.decode(codes)
+    assert len(media) == len(example.media)
+    assert all(type(a) is type(b) for a, b in zip(media, example.media))
+    again = tokenizer.decode(as_list(codes))
+    assert all(a == b if isinstance(a, str) else torch.equal(a, b) for a, b in zip(media, again))
+
+
+@pytest.mark.parametrize("example", CASES)
+def test_batches_of_one_give_the_same_codes(example):
+    tokenizer = trained(example)
+    together = as_list(tokenizer.encode(example.media))
+    for index, codes in enumerate(together):
+        assert torch.equal(as_list(tokenizer.encode(example.media[index : index + 1]))[0], codes)
+
+
+@pytest.mark.parametrize("example", CASES)
+def test_a_saved_folder_gives_the_same_tokenizer(example, tmp_path):
+    tokenizer = trained(example)
+    tokenizer.save(tmp_path / "folder")
+    loaded = load_tokenizer(tmp_path / "folder")
+    assert type(loaded) is type(tokenizer)
+    assert loaded.spec == tokenizer.spec
+    assert loaded.config() == tokenizer.config()
+    assert loaded.fingerprint() == tokenizer.fingerprint()
+    assert not loaded.training
+    for a, b in zip(as_list(loaded.encode(example.media)), as_list(tokenizer.encode(example.media))):
+        assert torch.equal(a, b)
+    assert json.loads((tmp_path / "folder" / "config.json").read_text())["init_args"] == tokenizer.config()
+
+
+@pytest.mark.parametrize("example", CASES)
+def test_bad_media_are_refused(example):
+    tokenizer = trained(example)
+    for wrong in example.wrong:
+        with pytest.raises(ValueError, match="expected|empty"):
+            tokenizer.encode(wrong)
+
+
+@pytest.mark.parametrize("example", CASES)
+def test_bad_codes_are_refused(example):
+    tokenizer = trained(example)
+    good = as_list(tokenizer.encode(example.media))
+    too_high = [good[0] + tokenizer.spec.codebook_size]
+    for wrong in [
+        [],
+        too_high,
+        [good[0] - 1000],
+        [good[0].float()],
+        [good[0][0]],
+        [good[0].repeat(1, 50, 1)],
+    ]:
+        with pytest.raises(ValueError, match="expected|takes"):
+            tokenizer.decode(wrong)
+
+
+@pytest.mark.parametrize("example", TRAINABLE)
+def test_training_forward(example):
+    torch.manual_seed(0)
+    tokenizer = example.tokenizer().train()
+    out = tokenizer(example.media)
+    assert isinstance(out, TokenizerOutput)
+    out.loss.backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in tokenizer.parameters())
+    assert "reconstruction" in out.parts
+    assert {f"usage/{i}" for i in range(tokenizer.spec.num_codebooks)} <= set(out.metrics)
+    positions = sum(codes[..., 0].numel() for codes in as_list(tokenizer.encode(example.media)))
+    assert out.codes.shape == (positions, tokenizer.spec.num_codebooks)
+
+
+@pytest.mark.parametrize("example", TRAINABLE)
+def test_preview(example):
+    preview = trained(example).preview(example.media)
+    assert preview.pictures
+    for picture in preview.pictures.values():
+        assert picture.ndim == 3
+        assert 0 <= float(picture.min()) <= float(picture.max()) <= 1
+    for sound in preview.sounds.values():
+        assert sound.ndim == 1
+        assert float(sound.abs().max()) <= 1
