@@ -16,7 +16,9 @@ def length_modality(modality: Modality) -> Modality:
     """The label whose one token says how long a segment of `modality` is: code = length - 1."""
     spec = modality.spec
     if spec.is_fixed or spec.max_length is None:
-        raise ValueError(f"modality {modality.name!r} has the fixed grid {spec.grid}; it needs no length label")
+        raise ValueError(
+            f"modality {modality.name!r} has the fixed grid {spec.grid}; it needs no length label"
+        )
     return Modality(f"{modality.name}.length", TokenSpec(codebook_size=spec.max_length))
 
 
@@ -68,9 +70,13 @@ class Vocabulary:
             for codebook in range(m.spec.num_codebooks):
                 self._offset[m.name, codebook] = self.size
                 self.size += m.spec.codebook_size
+        unknown = sorted(set(self.aliases) - {"[CLS]", "[SEP]", "[MASK]"})
+        if unknown:
+            raise ValueError(f"aliases for {unknown}, expected some of ['[CLS]', '[SEP]', '[MASK]']")
         self.pad_id = 0
         self.cls_id = self._special("[CLS]", 1)
         self.sep_id = self._special("[SEP]", 2)
+        self._plain_mask_id = self._special("[MASK]", len(SPECIALS))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Vocabulary) and self.to_dict() == other.to_dict()
@@ -84,7 +90,9 @@ class Vocabulary:
         modality, code = self.aliases[name]
         spec = self.spec(modality)
         if spec.num_codebooks != 1 or not 0 <= code < spec.codebook_size:
-            raise ValueError(f"alias {name} -> {modality}:{code} needs one codebook with that code, got {spec}")
+            raise ValueError(
+                f"alias {name} -> {modality}:{code} needs one codebook with that code, got {spec}"
+            )
         return self._offset[modality, 0] + code
 
     def spec(self, name: str) -> TokenSpec:
@@ -113,7 +121,7 @@ class Vocabulary:
         """Joint id of a mask kind (1-based)."""
         if not 1 <= kind <= self.num_mask_kinds:
             raise ValueError(f"mask kind {kind}, expected 1 to {self.num_mask_kinds}")
-        return self._special("[MASK]", len(SPECIALS)) if kind == 1 else len(SPECIALS) + kind - 1
+        return self._plain_mask_id if kind == 1 else len(SPECIALS) + kind - 1
 
     def mask_ids(self) -> Tensor:
         """(num_mask_kinds + 1,) int64 by kind; entry 0 (visible) is [PAD] and never used."""
@@ -137,7 +145,9 @@ class Vocabulary:
         """codes (n, q) -> joint ids (n, Q); unused slots are [PAD]."""
         num_codebooks = self.spec(name).num_codebooks
         if codes.shape[-1] != num_codebooks:
-            raise ValueError(f"{name!r} has {num_codebooks} codebooks, got codes of shape {tuple(codes.shape)}")
+            raise ValueError(
+                f"{name!r} has {num_codebooks} codebooks, got codes of shape {tuple(codes.shape)}"
+            )
         ids = codes.new_full((codes.shape[0], self.num_codebooks), self.pad_id, dtype=torch.int64)
         offset = self.offsets()[self.index(name), :num_codebooks].to(codes.device)
         ids[:, :num_codebooks] = codes + offset
@@ -153,7 +163,9 @@ class Vocabulary:
         offset = self.offsets()[self.index(name), : spec.num_codebooks].to(ids.device)
         codes = ids[:, : spec.num_codebooks] - offset
         if codes.numel() and bool(((codes < 0) | (codes >= spec.codebook_size)).any()):
-            raise ValueError(f"ids of {name!r} lie outside its slices; fill every masked token before decoding")
+            raise ValueError(
+                f"ids of {name!r} lie outside its slices; fill every masked token before decoding"
+            )
         return codes
 
     def to_dict(self) -> dict[str, object]:

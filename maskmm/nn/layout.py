@@ -92,12 +92,14 @@ def _runs(offsets_q: list[int], offsets_k: list[int]) -> tuple[Run, ...]:
     for index in range(len(offsets_q) - 1):
         length_q = offsets_q[index + 1] - offsets_q[index]
         length_k = offsets_k[index + 1] - offsets_k[index]
+        if not length_q and not length_k:
+            continue  # samples without rows do not part the run around them
         last = runs[-1] if runs else None
         if last is not None and (last.length_q, last.length_k) == (length_q, length_k):
             runs[-1] = Run(last.start_q, last.start_k, last.count + 1, length_q, length_k)
         else:
             runs.append(Run(offsets_q[index], offsets_k[index], 1, length_q, length_k))
-    return tuple(run for run in runs if run.length_q or run.length_k)
+    return tuple(runs)
 
 
 def may_attend(
