@@ -29,7 +29,7 @@ class Item:
 
 
 def find_items(paths: Sequence[Path], kinds: Mapping[str, str], modality: str | None) -> list[Item]:
-    """Samples of folders (all files in them, sorted), files and JSONL files; all must have the same modalities.
+    """Samples of folders (their files of media, sorted), files and JSONL files, all of the same modalities.
 
     Args:
         paths: what the user named.
@@ -49,7 +49,8 @@ def find_items(paths: Sequence[Path], kinds: Mapping[str, str], modality: str | 
         if path.suffix == ".jsonl":
             items += _items_of_jsonl(path, kinds)
         elif path.is_dir():
-            files = sorted(p for p in path.rglob("*") if p.suffix.lower() in _KINDS and p.is_file())
+            suffixes = _suffixes(None if modality is None else kinds[modality])
+            files = sorted(p for p in path.rglob("*") if p.suffix.lower() in suffixes and p.is_file())
             items += [_item_of_file(file, kinds, modality) for file in files]
         else:
             items.append(_item_of_file(path, kinds, modality))
@@ -65,6 +66,12 @@ def find_items(paths: Sequence[Path], kinds: Mapping[str, str], modality: str | 
                 "of different modalities in runs of their own (--modality picks one of a mixed folder)"
             )
     return items
+
+
+def _suffixes(kind: str | None) -> set[str]:
+    """Suffixes of the files of a kind of media; of all kinds where None."""
+    known = set(_KINDS.values())
+    return {s for s, k in _KINDS.items() if kind is None or k == (kind if kind in known else "other")}
 
 
 def _item_of_file(path: Path, kinds: Mapping[str, str], modality: str | None) -> Item:

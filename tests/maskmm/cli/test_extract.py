@@ -101,6 +101,15 @@ def test_features_of_varying_length_lie_end_to_end(toy_folder, tmp_path) -> None
     assert shard["text.length"].tolist() == [5, 3] and shard["text"].shape == (8, 32)
 
 
+def test_one_modality_of_a_mixed_folder(toy_folder, images, tmp_path, capsys) -> None:
+    (images / "a.txt").write_text("seven")
+    arguments = ["extract", str(toy_folder), str(images), "--out", str(tmp_path / "out")]
+    assert main(arguments) == 2
+    assert "different modalities" in capsys.readouterr().err
+    assert main([*arguments, "--modality", "image"]) == 0
+    assert load_file(tmp_path / "out" / "000000.safetensors")["image"].shape == (5, 32)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "options", "message"),
     [

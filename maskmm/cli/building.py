@@ -1,0 +1,45 @@
+"""Build what a training config names, without training."""
+
+from __future__ import annotations
+
+import argparse
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+
+from maskmm.cli.lightning import MaskmmCLI, with_found_configs
+from tokenizers_vq.contract import ModalitySource
+
+
+class _Builder(MaskmmCLI):
+    def before_instantiate_classes(self) -> None:
+        """Leave trainer and logger alone: nothing is run."""
+
+
+def build(configs: Sequence[str]) -> tuple[Any, Any, list[ModalitySource]]:
+    """The module, the datamodule and the modalities of a training config.
+
+    Args:
+        configs: files, later ones over earlier ones.
+
+    Raises:
+        ValueError: a file that does not exist, or a name or value in it that nothing takes.
+    """
+    arguments = with_found_configs([f"--config={config}" for config in configs])
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="LightningCLI's args parameter")
+            cli = _Builder(
+                run=False,
+                subclass_mode_model=True,
+                subclass_mode_data=True,
+                seed_everything_default=0,
+                save_config_callback=None,
+                parser_kwargs={"exit_on_error": False},
+                args=arguments,
+            )
+    except (argparse.ArgumentError, MisconfigurationException) as error:
+        raise ValueError(str(error)) from error
+    return cli.model, cli.datamodule, list(cli.config_init.modalities)

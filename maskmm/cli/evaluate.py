@@ -1,0 +1,43 @@
+"""`maskmm evaluate`: one table of named metrics of a checkpoint."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the verb."""
+    parser.add_argument("checkpoint", metavar="RUN", help="checkpoint folder or hub id")
+    parser.add_argument("--corpus", default="digits", choices=("digits",), help="real media to judge against")
+    parser.add_argument("--cache", type=Path, metavar="DIR", help="folder that keeps the synthesised clips")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of the corpus's split, and of everything generated"
+    )
+    parser.add_argument(
+        "--num-samples", type=int, help="of each generated kind (default: as in the quickstart)"
+    )
+    parser.add_argument("--num-held-out", type=int, help="most held-out images and clips (default: all)")
+    parser.add_argument("--out", type=Path, default=Path("scores.json"), help="file for the scores")
+    parser.add_argument("--device", help="cpu (default), cuda, cuda:1 ...")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure, write and show the scores; returns the exit code."""
+    from datamodules.corpora.digits import captions
+    from datamodules.corpora.digits.corpus import DigitsCorpus
+    from maskmm.evaluation.digits import EvaluationSizes, evaluate_digits
+    from maskmm.evaluation.table import write_table
+    from maskmm.pipeline import load
+
+    pipeline = load(args.checkpoint, device=args.device)
+    kinds = ("text_to_image", "text_to_speech", "unconditional", "inpainting")
+    chosen = {} if args.num_samples is None else dict.fromkeys(kinds, args.num_samples)
+    sizes = EvaluationSizes(**chosen, held_out=args.num_held_out)
+    corpus = DigitsCorpus(args.seed, args.cache)
+    scores, _ = evaluate_digits(pipeline, corpus, captions, args.seed, sizes)
+    scores.write(args.out)
+    write_table(scores, sys.stdout)
+    sys.stdout.write(f"{args.out}\n")
+    return 0
