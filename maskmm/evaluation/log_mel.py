@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,12 +15,16 @@ from torch import Tensor
 SAMPLE_RATE = 16_000
 NUM_MELS, NUM_FRAMES = 40, 32
 _WINDOW, _HOP = 512, 128  # 32 and 8 ms
-_RANGE = (
-    12.0  # nats of power, 52 dB: wide enough to keep weak fricatives ("six"), above a codec's noise floor
-)
+# Nats of power, 52 dB: wide enough to keep weak fricatives ("six"), above a codec's noise floor.
+_RANGE = 12.0
 
 
-def log_mel(waveform: Tensor, transform: transforms.MelSpectrogram) -> Tensor:
+@functools.cache
+def _mel() -> transforms.MelSpectrogram:
+    return transforms.MelSpectrogram(SAMPLE_RATE, n_fft=_WINDOW, hop_length=_HOP, n_mels=NUM_MELS)
+
+
+def log_mel(waveform: Tensor) -> Tensor:
     """(NUM_MELS, frames) float32, natural log of mel power over its peak, at least -_RANGE.
 
     Frames at either end that hold nothing above -_RANGE are left out, so padding with silence changes nothing.
@@ -34,8 +39,8 @@ def log_mel(waveform: Tensor, transform: transforms.MelSpectrogram) -> Tensor:
     if not bool(torch.isfinite(waveform).all()):
         raise ValueError("a clip holds NaN or infinite samples; expected float samples in [-1, 1]")
     # A window of silence at both ends, so that a bare clip and the same clip within silence give the same frames.
-    padded = F.pad(waveform.float(), (_WINDOW, _WINDOW))
-    power_MT = transform(padded)
+    padded = F.pad(waveform.detach().float().cpu(), (_WINDOW, _WINDOW))
+    power_MT = _mel()(padded)
     peak = power_MT.max().clamp_min(1e-10)
     logs_MT = (power_MT / peak).clamp_min(1e-10).log()
     loudest_T = logs_MT.amax(dim=0)
@@ -56,11 +61,8 @@ def log_mel_features(waveforms: Sequence[Tensor]) -> NDArray[np.float32]:
     Raises:
         ValueError: a clip that is empty, not one-dimensional, not float or not finite.
     """
-    transform = transforms.MelSpectrogram(SAMPLE_RATE, n_fft=_WINDOW, hop_length=_HOP, n_mels=NUM_MELS)
     rows = [
-        F.interpolate(
-            log_mel(w.cpu(), transform)[None], size=NUM_FRAMES, mode="linear", align_corners=False
-        ).flatten()
+        F.interpolate(log_mel(w)[None], size=NUM_FRAMES, mode="linear", align_corners=False).flatten()
         for w in waveforms
     ]
     return torch.stack(rows).numpy() if rows else np.zeros((0, NUM_MELS * NUM_FRAMES), dtype=np.float32)

@@ -55,9 +55,7 @@ def test_counts_seeds_and_intervals(result: tuple[Scores, Samples]) -> None:
         assert row.interval[0] <= row.value <= row.interval[1], row
 
 
-def test_codebook_usage_counts_training_and_validation(
-    result: tuple[Scores, Samples], corpus: Any
-) -> None:
+def test_codebook_usage_counts_training_and_validation(result: tuple[Scores, Samples], corpus: Any) -> None:
     scores, _ = result
     count = len(corpus.images("train").labels) + len(corpus.images("val").labels)
     assert scores["image codebook used"].value == pytest.approx(((count + 1) // 2) / 400)
@@ -90,9 +88,7 @@ def test_inpainting_hides_the_lower_half(pipeline: Any, result: tuple[Scores, Sa
     assert len(result[1].inpainting) == 10
 
 
-def test_same_seed_same_figures(
-    result: tuple[Scores, Samples], make_pipeline: Any, corpus: Any
-) -> None:
+def test_same_seed_same_figures(result: tuple[Scores, Samples], make_pipeline: Any, corpus: Any) -> None:
     settings = DigitSettings(image_to_text={"temperature": 0.5}, probe_layers=((0,), (-1,)))
     again, samples = evaluate_digits(make_pipeline(), corpus, captions, 0, TOY, settings, HERE)
     assert again == result[0]

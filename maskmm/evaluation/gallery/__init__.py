@@ -1,0 +1,5 @@
+"""Pictures, sounds and one page of what a model generated."""
+
+from maskmm.evaluation.gallery.write import write_gallery
+
+__all__ = ["write_gallery"]
