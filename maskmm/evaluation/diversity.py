@@ -49,7 +49,7 @@ def word_diversity(waveforms: Sequence[Tensor], labels: Tensor | NDArray[np.int6
         )
 
     def resample(generator: np.random.Generator) -> float:
-        return float(np.mean([_mean_pair(s, generator.integers(0, len(s), len(s))) for s in squares]))
+        return float(np.mean([_mean_pair(s, _resampled(generator, len(s))) for s in squares]))
 
     value = float(np.mean([_mean_pair(square, np.arange(len(square))) for square in squares]))
     count = sum(len(square) for square in squares)
@@ -65,7 +65,15 @@ def pairwise_distance(features: NDArray[np.float32]) -> NDArray[np.float64]:
     return np.sqrt(squares)
 
 
+def _resampled(generator: np.random.Generator, count: int) -> NDArray[np.int64]:
+    """(count,) clips drawn with replacement, at least two of them different: one clip alone has no pairs."""
+    index = generator.integers(0, count, count)
+    while (index == index[0]).all():
+        index = generator.integers(0, count, count)
+    return index
+
+
 def _mean_pair(square: NDArray[np.float64], index: NDArray[np.int64]) -> float:
-    """Mean distance over pairs of different clips; a clip drawn twice is no pair."""
+    """Mean distance over pairs of different clips; a clip drawn twice is no pair with itself."""
     differs = index[:, None] != index[None, :]
-    return float(square[np.ix_(index, index)][differs].mean()) if differs.any() else 0.0
+    return float(square[np.ix_(index, index)][differs].mean())

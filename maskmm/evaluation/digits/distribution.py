@@ -20,7 +20,7 @@ def coverage_score(samples: Samples, training: Tensor, seed: int) -> Score:
     """
     found = coverage_ratio(samples.real_images.media, samples.text_to_image.media, training, seed)
     return Score(
-        "text -> image coverage of held-out images (training images = 1)",
+        "text -> image coverage (training images = 1)",
         found.ratio,
         found.count,
         found.interval,

@@ -47,7 +47,7 @@ def diversity_score(samples: Samples, training: Clips, seed: int) -> Score:
     generated = word_diversity(samples.text_to_speech.media, samples.text_to_speech.labels, seed)
     low, high = generated.interval
     return Score(
-        "text -> speech log-mel distance within a word (real = 1)",
+        "text -> speech distance within a word (real = 1)",
         generated.value / real.value,
         generated.count,
         (low / real.value, high / real.value),

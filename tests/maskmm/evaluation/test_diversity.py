@@ -45,6 +45,11 @@ def test_interval_holds_the_value() -> None:
     assert found.interval[0] < found.value < found.interval[1]
 
 
+def test_two_clips_a_word_have_one_distance_and_an_exact_interval() -> None:
+    found = word_diversity([_tone(200), _tone(900)], np.array([0, 0]), seed=0)
+    assert found.interval == pytest.approx((found.value, found.value))
+
+
 def test_nothing_to_compare() -> None:
     with pytest.raises(ValueError, match="no word has two clips"):
         word_diversity([_tone(200), _tone(300)], np.array([0, 1]), seed=0)
