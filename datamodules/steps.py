@@ -140,7 +140,17 @@ class StepData(lightning.LightningDataModule):
         return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
 
     def training_loader(self, make_batch: MakeBatch) -> ResumableLoader:
-        """Loader of the whole run, which goes on at a checkpoint's step."""
+        """Loader of the whole run, which goes on at a checkpoint's step.
+
+        Raises:
+            ValueError: a trainer with max_epochs. To turn epochs into steps it asks for the loader before it has read
+                the checkpoint's position, and a resumed run would see the first batches again.
+        """
+        trainer = self.trainer
+        if trainer is not None and not trainer.fast_dev_run and trainer.max_epochs not in (None, -1):  # type: ignore[attr-defined]
+            raise ValueError(
+                f"max_epochs={trainer.max_epochs}: this run is counted in steps; set max_steps={self.num_steps} alone"
+            )
         settings = {"seed": self.seed, "batch_size": self.batch_size}
         return ResumableLoader(
             make_batch, self.num_steps, self.num_workers, settings, lambda: steps_done(self.trainer)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from datamodules.steps import ResumableLoader, StepLoader, steps_done
+from datamodules.steps import ResumableLoader, StepData, StepLoader, steps_done
 
 NUM_STEPS = 12
 
@@ -109,3 +109,14 @@ def test_other_settings_are_refused(tmp_path: Path) -> None:
 def test_wrong_numbers_are_named() -> None:
     with pytest.raises(ValueError, match="num_steps=0"):
         ResumableLoader(make_batch, 0, 0, {}, lambda: 0)
+
+
+class Counted(StepData):
+    def train_dataloader(self) -> ResumableLoader:
+        return self.training_loader(make_batch)
+
+
+def test_a_trainer_that_counts_epochs_is_refused(tmp_path: Path) -> None:
+    data = Counted(batch_size=2, num_steps=NUM_STEPS, seed=0, num_workers=0)
+    with pytest.raises(ValueError, match="max_steps=12"):
+        fit(Model(), data, tmp_path, max_epochs=1)  # type: ignore[arg-type]
