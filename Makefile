@@ -16,7 +16,7 @@ quickstart: $(VENV)/.corpora
 
 # Test processes share the cores: one OpenMP thread each.
 test: $(VENV)/.all lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not gpu" $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow and not gpu" $(ARGS)
 
 lint: $(VENV)/.all
 	$(BIN)/ruff check .

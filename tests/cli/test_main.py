@@ -27,7 +27,7 @@ INSTALLED = [
 ]
 
 
-@pytest.mark.parametrize("arguments", [["--help"], *([verb, "--help"] for verb in INSTALLED)])
+@pytest.mark.parametrize("arguments", [["--help"], *([verb, "--help"] for verb in front.VERBS)])
 def test_help_answers_without_torch(arguments: list[str]) -> None:
     code = SHOW_HELP.format(arguments=arguments)
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import logging
 from pathlib import Path
-
-_LOG = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,16 +32,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run all stages that are not done yet."""
-    from maskmm.cli.quickstart.chain import stages
-    from maskmm.cli.quickstart.settings import FULL, TOY, QuickstartSettings
-    from maskmm.cli.quickstart.stage import run_stages
+    """Run all stages that are not done yet, and show the scores."""
+    from maskmm.cli.quickstart.resources import measured
+
+    with measured() as startup:
+        from maskmm.cli.quickstart.chain import stages
+        from maskmm.cli.quickstart.results import show
+        from maskmm.cli.quickstart.settings import FULL, TOY, QuickstartSettings
+        from maskmm.cli.quickstart.stage import run_stages
 
     settings = QuickstartSettings.read([FULL, TOY] if options.toy else [FULL])
-    for seed in options.seeds:
-        folder = options.out if len(options.seeds) == 1 else options.out / f"seed_{seed}"
+    is_single = len(options.seeds) == 1
+    folders = [options.out if is_single else options.out / f"seed_{seed}" for seed in options.seeds]
+    for seed, folder in zip(options.seeds, folders):
         folder.mkdir(parents=True, exist_ok=True)
         # The configs name their paths relative to this folder, as they do for `maskmm fit` in it.
         with contextlib.chdir(folder):
-            run_stages(stages(settings, seed))
+            run_stages(stages(settings, seed, startup))
+    show(folders, options.out)
     return 0

@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
-from maskmm.cli.quickstart import data, fits
+from dataclasses import asdict
+
+from maskmm.cli.quickstart import data, fits, results
+from maskmm.cli.quickstart.resources import Cost
 from maskmm.cli.quickstart.settings import QuickstartSettings, config_contents
-from maskmm.cli.quickstart.stage import Stage
+from maskmm.cli.quickstart.stage import Stage, read_receipts
 
 
-def stages(settings: QuickstartSettings, seed: int) -> list[Stage]:
-    """What one seed runs, in its folder."""
+def stages(settings: QuickstartSettings, seed: int, startup: Cost) -> list[Stage]:
+    """What one seed runs, in its folder.
+
+    Args:
+        settings: of everything but the fits.
+        seed: of splits, weights, masks and generation.
+        startup: what the imports of this process have cost, for the scores.
+    """
+    worked = [*_data_stages(settings, seed), *_model_stages(settings, seed)]
+    scores = Stage(
+        "scores",
+        "Writing the scores",
+        {},
+        (str(results.SCORES),),
+        lambda: results.write_scores(read_receipts(worked), startup, seed),
+    )
+    return [*worked, scores]
+
+
+def _data_stages(settings: QuickstartSettings, seed: int) -> list[Stage]:
     return [
         Stage(
             "corpus",
@@ -33,13 +54,32 @@ def stages(settings: QuickstartSettings, seed: int) -> list[Stage]:
             (data.STORE,),
             lambda: data.make_store(seed, settings.num_views),
         ),
+    ]
+
+
+def _model_stages(settings: QuickstartSettings, seed: int) -> list[Stage]:
+    return [
         Stage(
             "model",
             "Training the shared model",
             {"configs": config_contents(settings.model)},
             (str(fits.last_checkpoint("model")),),
-            lambda: _fit_model(settings.model, seed),
+            lambda: fits.fit_model(settings.model, seed),
             (fits.run_folder("model"),),
+        ),
+        Stage(
+            "export",
+            "Writing the model's folder",
+            {"generation": settings.generation},
+            (str(results.MODEL),),
+            lambda: results.export_model(settings),
+        ),
+        Stage(
+            "evaluation",
+            "Generating and judging",
+            {"sizes": asdict(settings.sizes), "directions": asdict(settings.directions)},
+            (str(results.EVALUATION), str(results.GALLERY)),
+            lambda: results.evaluate(settings, seed),
         ),
     ]
 
@@ -54,7 +94,3 @@ def _tokenizer_fit(modality: str, configs: list[str], seed: int) -> Stage:
         lambda: fits.fit_tokenizer(name, configs, seed, folder),
         (fits.run_folder(name),),
     )
-
-
-def _fit_model(configs: list[str], seed: int) -> None:
-    fits.fit("model", configs, seed)

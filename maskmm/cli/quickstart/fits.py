@@ -42,3 +42,8 @@ def fit(name: str, configs: Sequence[str], seed: int) -> MaskmmCLI:
 def fit_tokenizer(name: str, configs: Sequence[str], seed: int, folder: Path) -> None:
     """Train a tokenizer and write its folder."""
     fit(name, configs, seed).model.export(folder)
+
+
+def fit_model(configs: Sequence[str], seed: int) -> None:
+    """Train the shared model; its last checkpoint is the result."""
+    fit("model", configs, seed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import yaml
 from jsonargparse import ActionConfigFile, ArgumentParser
 
 from maskmm.cli.configs import find_config
+from maskmm.evaluation.digits import DigitSettings, EvaluationSizes
 
 FULL = "configs/experiment/quickstart/quickstart.yaml"
 TOY = "configs/experiment/quickstart/toy/quickstart.yaml"
@@ -29,7 +30,8 @@ class QuickstartSettings:
         max_text_length: longest caption in word pieces.
         num_views: versions of each training image that the shared model sees, one plain, the others augmented.
         generation: target modality -> settings of `Pipeline.generate`, kept in the exported folder.
-        evaluation: settings of the scores.
+        sizes: how much the scores are measured on.
+        directions: how the samples that are scored are generated; these win over `generation`.
     """
 
     image_tokenizer: list[str]
@@ -39,7 +41,8 @@ class QuickstartSettings:
     max_text_length: int
     num_views: int
     generation: dict[str, dict[str, Any]]
-    evaluation: dict[str, Any]
+    sizes: EvaluationSizes
+    directions: DigitSettings
 
     @classmethod
     def read(cls, files: Sequence[str]) -> QuickstartSettings:
@@ -52,14 +55,12 @@ class QuickstartSettings:
         parser.add_argument("--config", action=ActionConfigFile)
         parser.add_class_arguments(cls)
         try:
-            parsed = parser.parse_args([f"--config={find_config(file)}" for file in files])
+            parsed = parser.instantiate_classes(
+                parser.parse_args([f"--config={find_config(file)}" for file in files])
+            )
         except argparse.ArgumentError as error:
             raise ValueError(f"{' + '.join(files)}: {error}") from error
         return cls(**{name: parsed[name] for name in cls.__dataclass_fields__})
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready dictionary."""
-        return asdict(self)
 
 
 def config_contents(files: Sequence[str]) -> list[Any]:

@@ -90,6 +90,11 @@ def run_stages(stages: Sequence[Stage]) -> list[Receipt]:
     return receipts
 
 
+def read_receipts(stages: Sequence[Stage]) -> list[Receipt]:
+    """Receipts of stages that are done, in the working directory."""
+    return [receipt for stage in stages if (receipt := _read(_stamp(stage))) is not None]
+
+
 def describe(cost: Cost) -> str:
     """A cost in words."""
     return f"{cost.wall_s:.0f} s, {cost.cpu_s:.0f} CPU s, peak memory {cost.peak_memory_bytes / 1e9:.2f} GB"
