@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Exact pins were tested on Linux x86-64; elsewhere the ranges of pyproject.toml decide.
 CONSTRAINTS := $(if $(filter Linux-x86_64,$(shell uname -sm | tr ' ' '-')),-c constraints.txt,)
-PIP := $(BIN)/python -m pip install --disable-pip-version-check -q $(CONSTRAINTS)
+PIP := $(BIN)/python -m pip install --disable-pip-version-check -qq $(CONSTRAINTS)
 PACKAGING := pyproject.toml setup.py constraints.txt
 # A hub call without network would retry for half a minute.
 export HF_HUB_OFFLINE ?= 1

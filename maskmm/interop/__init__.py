@@ -1,1 +1,1 @@
-
+"""Weights and files of other programs, to and from our own folders."""
