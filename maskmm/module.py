@@ -12,11 +12,12 @@ from torch import Tensor
 
 from maskmm.masking.base import MaskedSequence
 from maskmm.model import MaskedTransformer, TransformerConfig
+from maskmm.nn.code_vectors import start_from_code_vectors
 from maskmm.objectives.base import Objective, ObjectiveOutput
 from maskmm.objectives.cross_entropy import MaskedCrossEntropy, total_loss
 from maskmm.optim import OptimConfig, build_optimizer, warmup_cosine
 from maskmm.packing import build_vocabulary
-from tokenizers_vq.contract import Key, Modality, ModalitySource
+from tokenizers_vq.contract import Key, Modality, ModalitySource, load_tokenizer
 
 
 class MaskedModule(lightning.LightningModule):
@@ -32,6 +33,8 @@ class MaskedModule(lightning.LightningModule):
         optim: optimizer and schedule.
         weights: modality name -> weight of its loss; 1 where not named (0.1 for length labels).
         num_mask_kinds: size of the vocabulary's family of mask ids.
+        code_vector_std: where given, embeddings start from the tokenizers' code vectors with this standard deviation
+            (needs modalities with tokenizer folders); None starts them at random.
         seed: of the objective's randomness and of the initial weights.
     """
 
@@ -43,6 +46,7 @@ class MaskedModule(lightning.LightningModule):
         optim: OptimConfig | None = None,
         weights: dict[str, float] | None = None,
         num_mask_kinds: int = 1,
+        code_vector_std: float | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -56,9 +60,23 @@ class MaskedModule(lightning.LightningModule):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.model = MaskedTransformer(self.vocabulary, transformer or TransformerConfig())
+        if code_vector_std is not None:
+            self._start_from_tokenizers(code_vector_std, seed)
         self.objective = objective or MaskedCrossEntropy()
         self.optim = optim or OptimConfig()
         self.key = Key(seed).fold("objective")
+
+    def _start_from_tokenizers(self, std: float, seed: int) -> None:
+        if not self.sources:
+            raise ValueError(
+                f"code_vector_std={std} needs modalities with tokenizer folders, got specs alone"
+            )
+        for index, source in enumerate(self.sources):
+            vectors = load_tokenizer(source.tokenizer).code_vectors()
+            if vectors is not None:
+                ids = [self.vocabulary.slice(source.name, codebook) for codebook in range(vectors.shape[0])]
+                table = self.model.embedding.codes.weight
+                start_from_code_vectors(table, vectors, ids, std, seed=seed * 1000 + index)
 
     def forward(self, batch: MaskedSequence) -> Tensor:
         """(N, D) features of a batch's inputs."""
@@ -100,10 +118,17 @@ class MaskedModule(lightning.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def configure_gradient_clipping(
-        self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
+        self,
+        optimizer: Any,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
     ) -> None:
         """Clip by norm here: Lightning refuses fused optimizers in mixed precision, though only float16 scales."""
-        if gradient_clip_val and gradient_clip_algorithm in (None, "norm") and self.trainer.precision != "16-mixed":
+        if (
+            gradient_clip_val
+            and gradient_clip_algorithm in (None, "norm")
+            and self.trainer.precision != "16-mixed"
+        ):
             torch.nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
         else:
             self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)

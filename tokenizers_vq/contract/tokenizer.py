@@ -84,6 +84,13 @@ class Tokenizer(nn.Module, ABC):
         """Optional continuous inputs (n, C) beside the codes (patches); None where there are none."""
         return None
 
+    def code_vectors(self) -> Tensor | None:
+        """The vectors (Q, codebook_size, d) behind the codes, None where codes have no geometry (words).
+
+        A model can start its embeddings from them, so that codes of similar media begin as similar.
+        """
+        return None
+
     def save(self, folder: Path | str) -> None:
         """Write config.json and model.safetensors (and a subclass's own files) into `folder`."""
         folder = Path(folder)

@@ -102,6 +102,10 @@ class ResidualVQ(Quantizer):
             metrics |= {f"{name}/{index}": value for name, value in out.metrics.items()}
         return Quantized(straight_through(latents, total), torch.cat(codes, dim=-1), loss, metrics)
 
+    def code_vectors(self) -> Tensor:
+        """(Q, codebook_size, dim), detached."""
+        return torch.stack([level.codebook_KD.detach() for level in self._levels()])
+
     def _levels(self) -> list[VectorQuantizer]:
         return [level for level in self.levels if isinstance(level, VectorQuantizer)]
 
