@@ -14,7 +14,7 @@ from maskmm.masking.base import MaskedSequence
 from maskmm.model import MaskedTransformer, TransformerConfig
 from maskmm.nn.code_vectors import start_from_code_vectors
 from maskmm.objectives.base import Objective, ObjectiveOutput
-from maskmm.objectives.cross_entropy import MaskedCrossEntropy, total_loss
+from maskmm.objectives.cross_entropy import MaskedCrossEntropy, part_names, total_loss
 from maskmm.optim import OptimConfig, build_optimizer, warmup_cosine
 from maskmm.packing import build_vocabulary
 from tokenizers_vq.contract import Key, Modality, ModalitySource, load_tokenizer
@@ -31,7 +31,8 @@ class MaskedModule(lightning.LightningModule):
         transformer: shape of the network.
         objective: what is asked; masked cross-entropy where not given.
         optim: optimizer and schedule.
-        weights: modality name -> weight of its loss; 1 where not named (0.1 for length labels).
+        weights: "modality", "modality/codebook" or "modality/codebook/part" -> weight of its loss, the longest name
+            counts; 1 where none is named (0.1 for length labels).
         num_mask_kinds: size of the vocabulary's family of mask ids.
         code_vector_std: where given, embeddings start from the tokenizers' code vectors with this standard deviation
             (needs modalities with tokenizer folders); None starts them at random.
@@ -54,9 +55,12 @@ class MaskedModule(lightning.LightningModule):
         self.sources = [m for m in modalities if isinstance(m, ModalitySource)]
         labels = {name: 0.1 for name in self.vocabulary.names if name.endswith(".length")}
         self.weights: Mapping[str, float] = {**labels, **(weights or {})}
-        unknown = sorted(set(self.weights) - set(self.vocabulary.names))
+        known = set(self.vocabulary.names) | {
+            name.rsplit("/", 1)[0] for name in part_names(self.vocabulary, ("",))
+        }
+        unknown = [name for name in self.weights if "/".join(name.split("/")[:2]) not in known]
         if unknown:
-            raise ValueError(f"weights for {unknown}, expected names among {list(self.vocabulary.names)}")
+            raise ValueError(f"weights for {unknown}, expected names among {sorted(known)}")
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.model = MaskedTransformer(self.vocabulary, transformer or TransformerConfig())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from maskmm.masking.base import MaskedSequence, Masking, masked_at
@@ -59,7 +60,8 @@ class AnyToAnyMasking(Masking):
         noise_S = self.condition_noise * key.fold("noise").uniform(sample_id, table.modality)
         ratio_S = torch.where(is_target_S, self._ratios(sequence, u_S), noise_S)
         is_masked = self._hide(sequence, ratio_S, is_target_S, key.fold("slot"))
-        is_target_row = (sequence.segment >= 0) & is_target_S[sequence.segment]
+        # Special rows belong to segment -1, which finds the False at the end.
+        is_target_row = F.pad(is_target_S, (0, 1))[sequence.segment]
         return masked_at(sequence, is_masked, is_masked & is_target_row[:, None])
 
     def _targets(self, sequence: TokenSequence, key: Key) -> Tensor:

@@ -47,14 +47,15 @@ class QueryKeyNorm(nn.Module):
     def __init__(self, head_width: int, eps: float) -> None:
         super().__init__()
         self.eps = eps
-        self.gain = nn.Parameter(torch.ones(2, 1, head_width))
+        # Vectors, as all gains are: the model starts and the optimizer decays what has two dimensions or more.
+        self.query_gain = nn.Parameter(torch.ones(head_width))
+        self.key_gain = nn.Parameter(torch.ones(head_width))
 
     def forward(self, qk_NGK: Tensor) -> Tensor:
         """(N, 2H, K), queries first -> the same shape."""
         normed = F.rms_norm(qk_NGK, qk_NGK.shape[-1:], eps=self.eps)
-        return rearrange(
-            rearrange(normed, "n (two h) k -> n two h k", two=2) * self.gain, "n two h k -> n (two h) k"
-        )
+        q_NHK, k_NHK = normed.chunk(2, dim=1)
+        return torch.cat([q_NHK * self.query_gain, k_NHK * self.key_gain], dim=1)
 
 
 class GatedFeedForward(nn.Module):

@@ -16,8 +16,8 @@ def start_from_code_vectors(
 ) -> None:
     """Write a random projection of the code vectors into rows of an embedding table, in place.
 
-    All codebooks share one projection: the sum over residual levels then is the projection of the quantized latent.
-    A third of the table's own random start stays, so that codes with equal vectors can part.
+    All codebooks share one projection, so that a direction means the same at every residual level; each level is
+    scaled to the same size. A third of the table's own random start stays, so that codes with equal vectors can part.
 
     Args:
         weight_VD: (V, D) embedding table.

@@ -63,11 +63,12 @@ class AttentionLayout:
             cu_q: (B + 1,) offsets of query rows.
             cu_k: (B + 1,) offsets of key rows; the same as cu_q where not given.
             max_length: configured bound of a sample's rows; read from the offsets where not given (a sync on CUDA).
+                A longer sample is an error: a device-side assertion where lengths stay on the device.
             window, predicate: restrict attention inside a sample.
             needs_runs: False keeps lengths on the device (the varlen kernel needs none on the host).
 
         Raises:
-            ValueError: offsets of different batch sizes, or a window below 0.
+            ValueError: offsets of different batch sizes, a window below 0, or a sample longer than max_length.
         """
         cu_k = cu_q if cu_k is None else cu_k
         if cu_q.shape != cu_k.shape:
@@ -78,6 +79,7 @@ class AttentionLayout:
             raise ValueError(f"window={window}, expected None or at least 0")
         runs = _runs(cu_q.tolist(), cu_k.tolist()) if needs_runs else None
         if max_length is not None:
+            _check_bound(cu_q, cu_k, runs, max_length)
             max_q = max_k = max_length
         elif runs is not None:
             max_q = max((r.length_q for r in runs), default=0)
@@ -85,6 +87,19 @@ class AttentionLayout:
         else:
             max_q, max_k = int((cu_q[1:] - cu_q[:-1]).max()), int((cu_k[1:] - cu_k[:-1]).max())
         return cls(cu_q.int(), cu_k.int(), max_q, max_k, runs, window, predicate)
+
+
+def _check_bound(cu_q: Tensor, cu_k: Tensor, runs: tuple[Run, ...] | None, bound: int) -> None:
+    """Kernels that are told too small a bound leave rows out without a word."""
+    if runs is None:
+        for offsets in (cu_q, cu_k):
+            torch._assert_async((offsets.diff() <= bound).all(), f"a sample has more than {bound} rows")
+        return
+    longest = max((max(run.length_q, run.length_k) for run in runs), default=0)
+    if longest > bound:
+        raise ValueError(
+            f"a sample has {longest} rows, expected at most {bound}; raise max_length, or cut samples"
+        )
 
 
 def _runs(offsets_q: list[int], offsets_k: list[int]) -> tuple[Run, ...]:

@@ -32,15 +32,17 @@ class MaskedCrossEntropy(Objective):
         self.label_smoothing = label_smoothing
 
     def forward(self, model: MaskedModel, batch: MaskedSequence, key: Key) -> ObjectiveOutput:
-        """Parts "modality/codebook/part" as (sum, count); metrics: accuracy and bits per token for each."""
+        """Parts "modality/codebook/part" as (sum, count); metrics: loss, accuracy and bits per token for each."""
         features = model.forward_features(batch.inputs)
-        zero = features.new_zeros(())
-        parts = dict.fromkeys(part_names(model.vocabulary, batch.part_names), (zero, zero))
+        # A sum over nothing that still has a gradient: the backward of a batch that asks nothing must run.
+        zero = features[:0].float().sum()
+        parts = dict.fromkeys(part_names(model.vocabulary, batch.part_names), (zero, zero.detach()))
         metrics: dict[str, tuple[Tensor, Tensor]] = {}
         for target in batch.target_rows:
             logits = model.logits(features[target.rows], target.name, target.codebook).float()
             for name, part in self._parts(logits, target, batch.part_names).items():
                 parts[name] = part[0], part[3]
+                metrics[f"{name}/loss"] = part[0].detach(), part[3]
                 metrics[f"{name}/bits"] = part[1] / math.log(2), part[3]
                 metrics[f"{name}/accuracy"] = part[2], part[3]
         return ObjectiveOutput(parts, metrics)
@@ -82,7 +84,8 @@ def total_loss(
     Args:
         parts: name -> (sum, count) of this rank.
         counts: name -> count over all ranks.
-        weights: modality name -> weight; 1 where not named. The sum of weights is not normalised.
+        weights: "modality", "modality/codebook" or "modality/codebook/part" -> weight; the longest name that fits
+            counts, 1 where none does. The sum of weights is not normalised.
 
     Returns:
         scalar; 0 where nothing was asked.
@@ -93,7 +96,8 @@ def total_loss(
         num_codebooks.setdefault(modality, set()).add(codebook)
     total = torch.zeros((), device=next((s.device for s, _ in parts.values()), None))
     for name, (value, _) in parts.items():
-        modality = name.rsplit("/", 2)[0]
-        weight = weights.get(modality, 1.0) / len(num_codebooks[modality])
-        total = total + weight * value / counts[name].clamp(min=1)
+        modality, codebook, _ = name.rsplit("/", 2)
+        names = (name, f"{modality}/{codebook}", modality)
+        weight = next((weights[known] for known in names if known in weights), 1.0)
+        total = total + weight / len(num_codebooks[modality]) * value / counts[name].clamp(min=1)
     return total
