@@ -13,6 +13,8 @@ __version__ = "0.1.0"
 _HOMES = {
     "load": "maskmm.pipeline",
     "Pipeline": "maskmm.pipeline",
+    "Edit": "maskmm.pipeline",
+    "save_checkpoint": "maskmm.checkpoint",
     "FeatureExtractor": "maskmm.features",
     "MaskedTransformer": "maskmm.model",
     "TransformerConfig": "maskmm.model",

@@ -41,6 +41,10 @@ class Edit:
             raise ValueError("an Edit needs either media or codes, and not both")
         if sum(part is not None for part in (self.box, self.span, self.is_unknown)) != 1:
             raise ValueError("an Edit needs exactly one of box, span and is_unknown")
+        if self.box is not None and (
+            len(self.box) != 2 or not all(isinstance(c, Sequence) for c in self.box)
+        ):
+            raise ValueError(f"box={self.box}, expected (start, stop) corners such as ((0, 0), (16, 32))")
 
     @property
     def batch(self) -> Any:
