@@ -108,10 +108,8 @@ def head_case(width: int, rows: int, goal: float) -> Case:
     joint = torch.cat([codes + model.vocabulary.slice(name, 0).start for name, _, codes in questions])
 
     def sliced() -> torch.Tensor:
-        losses = [
-            F.cross_entropy(model.logits(features[part], name, 0), codes, reduction="sum")
-            for name, part, codes in questions
-        ]
+        logits = model.logits_of([(features[part], name, 0) for name, part, _ in questions])
+        losses = [F.cross_entropy(x, codes, reduction="sum") for x, (_, _, codes) in zip(logits, questions)]
         return torch.stack(losses).sum()
 
     def whole() -> torch.Tensor:

@@ -201,3 +201,15 @@ class MaskedTransformer(nn.Module):
         """
         ids = self.vocabulary.slice(name, codebook)
         return F.linear(features, self.embedding.codes.weight[ids], self.head_bias[ids])
+
+    def logits_of(self, questions: Sequence[tuple[Tensor, str, int]]) -> list[Tensor]:
+        """`logits` for several (features, name, codebook), for training.
+
+        The table is split once: the backward of a slice would write a gradient of the whole table for each of them.
+        """
+        names = [(m.name, q) for m in self.vocabulary.modalities for q in range(m.spec.num_codebooks)]
+        slices = [self.vocabulary.slice(*name) for name in names]
+        sizes = [slices[0].start, *(s.stop - s.start for s in slices)]
+        weights = dict(zip(names, self.embedding.codes.weight.split(sizes)[1:]))
+        biases = dict(zip(names, self.head_bias.split(sizes)[1:]))
+        return [F.linear(x, weights[name, q], biases[name, q]) for x, name, q in questions]

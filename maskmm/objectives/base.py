@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -25,6 +26,10 @@ class MaskedModel(Protocol):
 
     def logits(self, features: Tensor, name: str, codebook: int) -> Tensor:
         """(T, D) features -> (T, V) logits over the codes of one codebook; linear in the features."""
+        ...
+
+    def logits_of(self, questions: Sequence[tuple[Tensor, str, int]]) -> list[Tensor]:
+        """`logits` of several (features, name, codebook) in one go; for training, decoders do without."""
         ...
 
 

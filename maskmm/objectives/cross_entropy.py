@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -38,14 +38,22 @@ class MaskedCrossEntropy(Objective):
         zero = features[:0].float().sum()
         parts = dict.fromkeys(part_names(model.vocabulary, batch.part_names), (zero, zero.detach()))
         metrics: dict[str, tuple[Tensor, Tensor]] = {}
-        for target in batch.target_rows:
-            logits = model.logits(features[target.rows], target.name, target.codebook).float()
-            for name, part in self._parts(logits, target, batch.part_names).items():
+        for target, logits in zip(batch.target_rows, self._logits(model, features, batch.target_rows)):
+            for name, part in self._parts(logits.float(), target, batch.part_names).items():
                 parts[name] = part[0], part[3]
                 metrics[f"{name}/loss"] = part[0].detach(), part[3]
                 metrics[f"{name}/bits"] = part[1] / math.log(2), part[3]
                 metrics[f"{name}/accuracy"] = part[2], part[3]
         return ObjectiveOutput(parts, metrics)
+
+    @staticmethod
+    def _logits(model: MaskedModel, features_ND: Tensor, targets: Sequence[TargetRows]) -> list[Tensor]:
+        if not targets:
+            return []
+        # One gather for all: each would write a gradient of all rows.
+        rows = torch.cat([target.rows for target in targets])
+        asked = features_ND[rows].split([target.rows.shape[0] for target in targets])
+        return model.logits_of([(x, t.name, t.codebook) for x, t in zip(asked, targets)])
 
     def _parts(
         self, logits_TV: Tensor, target: TargetRows, names: tuple[str, ...]

@@ -190,3 +190,17 @@ def test_config_survives_json() -> None:
     assert TransformerConfig.from_dict(config.to_dict()) == config
     with pytest.raises(ValueError, match=r"unknown fields \['heads'\]"):
         TransformerConfig.from_dict(config.to_dict() | {"heads": 3})
+
+
+def test_logits_of_equals_logits_with_one_gradient_of_the_table() -> None:
+    model = build()
+    features = torch.randn(6, model.config.width, generator=torch.Generator().manual_seed(0))
+    questions = [(m.name, q) for m in model.vocabulary.modalities for q in range(m.spec.num_codebooks)]
+    several = model.logits_of([(features, *question) for question in questions])
+    alone = [model.logits(features, *question) for question in questions]
+    for one, other in zip(several, alone):
+        torch.testing.assert_close(one, other)
+    table = model.embedding.codes.weight
+    (got,) = torch.autograd.grad(sum((x**2).sum() for x in several), table)
+    (want,) = torch.autograd.grad(sum((x**2).sum() for x in alone), table)
+    torch.testing.assert_close(got, want)
