@@ -1,9 +1,9 @@
-"""Lloyd's k-means (1982), the start of a codebook."""
+"""Lloyd's k-means (1982), and its spherical form for cosine codebooks: the start of a codebook."""
 
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from tokenizers_vq.contract import Key
 from tokenizers_vq.quantizers.distributed import from_first_rank, sum_over_ranks
@@ -18,7 +18,14 @@ def pick_rows(x_ND: Tensor, weight_N: Tensor, count: int, key: Key) -> Tensor:
     return x_ND[index.clamp_(max=x_ND.shape[0] - 1)]
 
 
-def kmeans(x_ND: Tensor, weight_N: Tensor, num_codes: int, key: Key, num_iterations: int = 10) -> Tensor:
+def kmeans(
+    x_ND: Tensor,
+    weight_N: Tensor,
+    num_codes: int,
+    key: Key,
+    num_iterations: int = 10,
+    is_spherical: bool = False,
+) -> Tensor:
     """Centres (num_codes, D) of the rows of weight 1, over all ranks.
 
     Centres start at random rows, all different while there are enough of them; an empty centre stays where it is.
@@ -29,6 +36,7 @@ def kmeans(x_ND: Tensor, weight_N: Tensor, num_codes: int, key: Key, num_iterati
         num_codes: number of centres.
         key: decides the start.
         num_iterations: Lloyd iterations.
+        is_spherical: centres are brought to unit length after each iteration, for vectors of unit length.
     """
     # Rows of weight 1 first, in hashed order: a permutation without replacement.
     order = key.uniform(torch.arange(x_ND.shape[0], device=x_ND.device)) - weight_N
@@ -45,5 +53,7 @@ def kmeans(x_ND: Tensor, weight_N: Tensor, num_codes: int, key: Key, num_iterati
         count_K = sum_over_ranks(x_ND.new_zeros(num_codes).index_add_(0, codes_N, weight_N))
         sum_KD = x_ND.new_zeros(num_codes, x_ND.shape[1]).index_add_(0, codes_N, x_ND * weight_N[:, None])
         mean_KD = sum_over_ranks(sum_KD) / count_K.clamp(min=1)[:, None]
+        if is_spherical:
+            mean_KD = nn.functional.normalize(mean_KD, dim=1)
         centres_KD = torch.where(count_K[:, None] > 0, mean_KD, centres_KD)
     return centres_KD
