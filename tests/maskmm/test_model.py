@@ -194,7 +194,9 @@ def test_config_survives_json() -> None:
 
 def test_logits_of_equals_logits_with_one_gradient_of_the_table() -> None:
     model = build()
-    features = torch.randn(6, model.config.width, generator=torch.Generator().manual_seed(0))
+    features = torch.randn(6, model.config.width, generator=torch.Generator().manual_seed(0)).to(
+        model.norm.weight
+    )
     questions = [(m.name, q) for m in model.vocabulary.modalities for q in range(m.spec.num_codebooks)]
     several = model.logits_of([(features, *question) for question in questions])
     alone = [model.logits(features, *question) for question in questions]
