@@ -96,8 +96,11 @@ class MaskedModule(lightning.LightningModule):
         output = self.objective(self.model, batch, self.key.at(self.global_step))
         counts = self._counts_over_ranks(output)
         loss = total_loss(output.parts, counts, self.weights)
-        if (self.global_step + 1) % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
-            self.log("train/loss", loss.detach(), prog_bar=True)
+        every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
+        if every and (self.global_step + 1) % every == 0:
+            # Each rank holds its share of the sums.
+            is_sharded = self.trainer.world_size > 1
+            self.log("train/loss", loss.detach(), prog_bar=True, sync_dist=is_sharded, reduce_fx="sum")
             means = {name: value / count for name, (value, count) in output.metrics.items() if count}
             self.log_dict({f"train/{name}": mean for name, mean in means.items()})
         # DDP takes the mean of gradients over ranks; the counts are those of all ranks already.

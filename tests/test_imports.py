@@ -22,7 +22,7 @@ LEVELS = (
     {"nn", "masking", "packing"},
     {"checkpoint", "model"},
     {"decoding", "features", "objectives"},
-    {"module", "callbacks", "optim"},
+    {"module", "callbacks", "optim", "sample_logger"},
     {"pipeline"},
     {"interop", "evaluation"},
     {"cli"},

@@ -1,0 +1,137 @@
+"""MaskedModule in a trainer: what it logs, its weights, averaged validation, and what it refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import lightning
+import pytest
+import torch
+from lightning.pytorch.callbacks import EMAWeightAveraging
+
+from maskmm.module import MaskedModule
+from maskmm.objectives.cross_entropy import MaskedCrossEntropy
+from tests.maskmm.conftest import build_tokenizers
+from tests.maskmm.training import TINY, build_data, build_module, build_trainer, write_toy_data
+from tokenizers_vq.contract import Modality, ModalitySource
+
+
+@pytest.fixture
+def sources(tmp_path: Path) -> list[ModalitySource]:
+    return write_toy_data(tmp_path)
+
+
+def test_loss_accuracy_and_bits_of_each_codebook_are_logged(
+    sources: list[ModalitySource], tmp_path: Path
+) -> None:
+    trainer = build_trainer(tmp_path, max_steps=20, log_every_n_steps=1, val_check_interval=20)
+    trainer.fit(
+        build_module(sources, objective=MaskedCrossEntropy(0.1)), build_data(tmp_path, sources, num_steps=20)
+    )
+    names = {"train/loss", "val/loss"}
+    for part in ("image/0", "text/0", "speech/0", "speech/1", "text.length/0", "speech.length/0"):
+        names |= {
+            f"{split}/{part}/masked/{m}" for split in ("train", "val") for m in ("loss", "accuracy", "bits")
+        }
+    assert names <= set(trainer.logged_metrics)
+    assert all(bool(torch.isfinite(value)) for value in trainer.logged_metrics.values())
+    assert 0 <= float(trainer.logged_metrics["val/image/0/masked/accuracy"]) <= 1
+
+
+def test_validation_takes_the_averaged_weights(sources: list[ModalitySource], tmp_path: Path) -> None:
+    seen: list[torch.Tensor] = []
+
+    class Watch(lightning.Callback):
+        def on_validation_batch_start(self, trainer: Any, pl_module: Any, *_: Any) -> None:
+            seen.append(pl_module.model.norm.weight.detach().clone())
+
+    average = EMAWeightAveraging(decay=0.5)
+    trainer = build_trainer(
+        tmp_path, callbacks=[average, Watch()], num_sanity_val_steps=0, val_check_interval=8
+    )
+    module = build_module(sources)
+    trainer.fit(module, build_data(tmp_path, sources, val_batches=1))
+    assert average._average_model is not None
+    assert torch.equal(seen[-1], average._average_model.module.model.norm.weight)
+
+
+def test_the_loss_falls_and_the_seed_decides(sources: list[ModalitySource], tmp_path: Path) -> None:
+    def fit(seed: int) -> tuple[float, float, torch.Tensor]:
+        module = build_module(sources, seed=seed)
+        data = build_data(tmp_path, sources, num_steps=15)
+        trainer = build_trainer(tmp_path, max_steps=15, val_check_interval=100)
+        torch.manual_seed(0)
+        (before,) = trainer.validate(module, data, verbose=False)
+        trainer.fit(module, data)
+        (after,) = trainer.validate(module, data, verbose=False)
+        return before["val/loss"], after["val/loss"], module.model.norm.weight.detach()
+
+    first, second, other = fit(1), fit(1), fit(2)
+    assert first[1] < first[0]
+    assert first[1] == second[1] and torch.equal(first[2], second[2])
+    assert not torch.equal(first[2], other[2])
+
+
+def test_building_leaves_global_randomness_alone(sources: list[ModalitySource]) -> None:
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    first = build_module(sources)
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(6)
+    second = build_module(sources)
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters()))
+
+
+def test_weights_of_the_loss(sources: list[ModalitySource]) -> None:
+    assert build_module(sources).weights == {"text.length": 0.1, "speech.length": 0.1}
+    given = {"text.length": 0.3, "image": 2.0, "speech/1": 0.5, "speech/0/masked": 0.0}
+    assert build_module(sources, weights=given).weights == given | {"speech.length": 0.1}
+    for bad in ("video", "speech/2", "video/0"):
+        with pytest.raises(ValueError, match=rf"weights for \['{bad}'\], expected names among"):
+            build_module(sources, weights={bad: 1.0})
+
+
+def test_accumulated_gradients_are_refused(sources: list[ModalitySource], tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="accumulate_grad_batches=2: means of means"):
+        build_trainer(tmp_path, accumulate_grad_batches=2).fit(
+            build_module(sources), build_data(tmp_path, sources)
+        )
+
+
+def test_code_vectors_start_the_embedding(sources: list[ModalitySource], monkeypatch: Any) -> None:
+    plain = build_module(sources).model.embedding.codes.weight
+    vectors = torch.randn(1, 8, 3, generator=torch.Generator().manual_seed(0))
+    monkeypatch.setattr("tests.maskmm.conftest.ToyImage.code_vectors", lambda self: vectors)
+    module = build_module(sources, code_vector_std=0.5)
+    table, ids = module.model.embedding.codes.weight, module.vocabulary.slice("image", 0)
+    is_changed = (table != plain).any(dim=1)
+    assert is_changed.nonzero().flatten().tolist() == list(range(ids.start, ids.stop))
+    modalities = [Modality(name, t.spec) for name, t in build_tokenizers().items()]
+    with pytest.raises(ValueError, match="needs modalities with tokenizer folders"):
+        MaskedModule(modalities, TINY, code_vector_std=0.5)
+    assert MaskedModule(modalities, TINY).sources == []
+
+
+def test_clipping_is_done_once_and_by_norm(sources: list[ModalitySource], tmp_path: Path) -> None:
+    norms: list[float] = []
+
+    class Watch(lightning.Callback):
+        def on_before_optimizer_step(self, trainer: Any, pl_module: Any, optimizer: Any) -> None:
+            grads = [p.grad.norm() for p in pl_module.parameters() if p.grad is not None]
+            norms.append(float(torch.stack(grads).norm()))
+
+    class Scaled(MaskedModule):
+        def training_step(self, batch: Any, batch_idx: int) -> torch.Tensor:
+            return 1000 * super().training_step(batch, batch_idx)
+
+        def configure_gradient_clipping(self, *args: Any, **kwargs: Any) -> None:
+            super().configure_gradient_clipping(*args, **kwargs)
+            norms.append(
+                float(torch.stack([p.grad.norm() for p in self.parameters() if p.grad is not None]).norm())
+            )
+
+    trainer = build_trainer(tmp_path, callbacks=[Watch()], gradient_clip_val=0.25, max_steps=3)
+    trainer.fit(Scaled(sources, TINY), build_data(tmp_path, sources, num_steps=3))
+    before, after = norms[::2], norms[1::2]
+    assert min(before) > 1 and after == pytest.approx([0.25] * 3, rel=1e-4)
