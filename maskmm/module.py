@@ -106,17 +106,32 @@ class MaskedModule(lightning.LightningModule):
         # DDP takes the mean of gradients over ranks; the counts are those of all ranks already.
         return loss * self.trainer.world_size
 
+    def on_validation_epoch_start(self) -> None:
+        """Start the sums of this validation."""
+        self._sums: dict[tuple[str, str], Tensor] = {}
+
     def validation_step(self, batch: MaskedSequence, batch_idx: int) -> None:
-        """Log loss, accuracy and bits per token, each weighted by its count."""
+        """Add one batch to the sums."""
         output = self.objective(self.model, batch, self.key.fold("validation").at(batch_idx))
-        loss = total_loss(
-            output.parts, {name: count for name, (_, count) in output.parts.items()}, self.weights
+        figures = {("part", name): pair for name, pair in output.parts.items()}
+        figures |= {("metric", name): pair for name, pair in output.metrics.items()}
+        for name, (value, count) in figures.items():
+            pair = torch.stack([value.detach().float(), count.detach().float()])
+            self._sums[name] = self._sums[name] + pair if name in self._sums else pair
+
+    def on_validation_epoch_end(self) -> None:
+        """Log loss, accuracy and bits per token, each divided by its count over all batches and ranks."""
+        if not self._sums:
+            return
+        # Objectives name every figure on every rank, so the tables agree.
+        table = self.trainer.strategy.reduce(torch.stack(list(self._sums.values())), reduce_op="sum")
+        sums = [(kind, name, value, count) for (kind, name), (value, count) in zip(self._sums, table)]
+        parts = {name: (value, count) for kind, name, value, count in sums if kind == "part"}
+        loss = total_loss(parts, {name: count for name, (_, count) in parts.items()}, self.weights)
+        self.log("val/loss", loss, prog_bar=True)
+        self.log_dict(
+            {f"val/{n}": value / count for kind, n, value, count in sums if kind == "metric" and count}
         )
-        is_sharded = self.trainer.world_size > 1
-        self.log("val/loss", loss, prog_bar=True, batch_size=batch.inputs.num_samples, sync_dist=is_sharded)
-        for name, (value, count) in output.metrics.items():
-            if count:
-                self.log(f"val/{name}", value / count, batch_size=int(count), sync_dist=is_sharded)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """AdamW and warm-up + cosine over the trainer's steps."""

@@ -40,6 +40,8 @@ class ObjectiveOutput:
     Attributes:
         parts: name ("image/0/masked") -> (sum, count), both scalars; the sum carries the gradient.
         metrics: name -> (sum, count) of detached scalars to log.
+
+    Both name everything the objective could ask, also what this batch does not (count 0): ranks sum them in a table.
     """
 
     parts: dict[str, tuple[Tensor, Tensor]]

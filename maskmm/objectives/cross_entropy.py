@@ -36,8 +36,9 @@ class MaskedCrossEntropy(Objective):
         features = model.forward_features(batch.inputs)
         # A sum over nothing that still has a gradient: the backward of a batch that asks nothing must run.
         zero = features[:0].float().sum()
-        parts = dict.fromkeys(part_names(model.vocabulary, batch.part_names), (zero, zero.detach()))
-        metrics: dict[str, tuple[Tensor, Tensor]] = {}
+        names, nothing = part_names(model.vocabulary, batch.part_names), zero.detach()
+        parts = dict.fromkeys(names, (zero, nothing))
+        metrics = {f"{n}/{m}": (nothing, nothing) for n in names for m in ("loss", "bits", "accuracy")}
         for target, logits in zip(batch.target_rows, self._logits(model, features, batch.target_rows)):
             for name, part in self._parts(logits.float(), target, batch.part_names).items():
                 parts[name] = part[0], part[3]
