@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from maskmm.pipeline import load
 
@@ -113,6 +114,23 @@ def test_everything_is_there(finished: tuple[Path, str]) -> None:
     scores = json.loads((folder / "scores.json").read_text())
     assert {"wall time (s)", "text -> image is the digit"} <= {row["name"] for row in scores["rows"]}
     assert scores["settings"]["stages"]["model"]["num_starts"] == 2
+
+
+def test_fits_fill_tensorboard(finished: tuple[Path, str]) -> None:
+    folder, _ = finished
+    tags = {
+        name: event_tags(folder / "runs" / name) for name in ("image_tokenizer", "speech_tokenizer", "model")
+    }
+    assert {"train/loss", "val/usage/0", "val/perplexity/0"} <= tags["image_tokenizer"]
+    assert {"val/reconstruction", "val/spectrogram"} <= tags["speech_tokenizer"]
+    assert {"train/loss", "tokens_per_s", "val/loss", "val/speech/1/masked/accuracy"} <= tags["model"]
+    assert {"samples/image", "originals/image", "samples/text/text_summary"} <= tags["model"]
+    assert any(tag.startswith("samples/speech/0_from_") for tag in tags["model"])
+
+
+def event_tags(folder: Path) -> set[str]:
+    found = EventAccumulator(str(folder)).Reload().Tags()
+    return {tag for kind in ("scalars", "images", "audio", "tensors") for tag in found[kind]}
 
 
 def test_the_model_loads_and_generates(finished: tuple[Path, str]) -> None:
