@@ -100,7 +100,7 @@ def _environment(packages: Iterable[str]) -> dict[str, str]:
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "hardware": f"{cpu[0].split(':')[1].strip() if cpu else platform.machine()}, one thread",
         "simd": torch.backends.cpu.get_cpu_capability(),
-        "command": " ".join(["python", *sys.argv]),
+        "command": " ".join(["python -m", f"benchmarks.{Path(sys.argv[0]).stem}", *sys.argv[1:]]),
         "commit": sha.stdout.strip(),
     } | {package: version(package) for package in ("torch", *packages)}
 

@@ -1,4 +1,7 @@
-"""Our quantizers beside vector-quantize-pytorch: lookup, indices and training steps on the same tensors."""
+"""Our quantizers beside vector-quantize-pytorch: lookup, indices and training steps on the same tensors.
+
+python -m benchmarks.quantizers [--quick] [--out FILE]      one thread, CPU time, ratios within a round
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,9 @@ from collections.abc import Callable, Iterator
 
 import torch
 import vector_quantize_pytorch as peer
-from harness import Case, main
 from torch import Tensor, nn
 
+from benchmarks.harness import Case, main
 from tokenizers_vq.quantizers import FSQ, LFQ, Quantizer, ResidualVQ, VectorQuantizer, nearest_code
 
 _NEAR_TIES = 2e-3  # share of codes that may differ: two codes at the same distance to seven digits

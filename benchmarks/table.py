@@ -1,4 +1,4 @@
-"""Markdown table of the JSON lines of a benchmark: `python benchmarks/table.py FILE.jsonl > FILE.md`."""
+"""Markdown table of the JSON lines of a benchmark: `python -m benchmarks.table FILE.jsonl > FILE.md`."""
 
 from __future__ import annotations
 

@@ -14,6 +14,7 @@ from tokenizers_vq.quantizers.projected import ProjectedQuantizer
 from tokenizers_vq.quantizers.random_projection import RandomProjectionQuantizer
 from tokenizers_vq.quantizers.regularisers import Orthogonality, SoftEntropy
 from tokenizers_vq.quantizers.residual import ResidualVQ
+from tokenizers_vq.quantizers.residual_quantizer import ResidualQuantizer
 from tokenizers_vq.quantizers.vq import VectorQuantizer
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "ProjectedQuantizer",
     "Quantizer",
     "RandomProjectionQuantizer",
+    "ResidualQuantizer",
     "ResidualVQ",
     "SoftEntropy",
     "VectorQuantizer",

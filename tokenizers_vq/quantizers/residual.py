@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from tokenizers_vq.contract import Key, Quantized
 from tokenizers_vq.quantizers.base import Quantizer, straight_through
+from tokenizers_vq.quantizers.dropout import kept_levels
 from tokenizers_vq.quantizers.vq import VectorQuantizer
 
 
@@ -26,6 +27,7 @@ class ResidualVQ(Quantizer):
         quantizer_dropout: share of the samples (first axis of the latents) that keep only a uniformly drawn number
             of first levels in training, so that the first levels suffice alone.
         seed: of start, revival and dropout; each level has its own.
+        shares_codebook: all levels use one codebook, which learns from each in turn.
 
     Raises:
         ValueError: num_codebooks below 1, quantizer_dropout outside [0, 1].
@@ -44,6 +46,7 @@ class ResidualVQ(Quantizer):
         revive_below: float = 0.1,
         quantizer_dropout: float = 0.0,
         seed: int = 0,
+        shares_codebook: bool = False,
     ) -> None:
         super().__init__()
         if num_codebooks < 1:
@@ -57,7 +60,7 @@ class ResidualVQ(Quantizer):
             VectorQuantizer(
                 codebook_size, dim, decay, commitment, init, revive_below, seed=seed * 1000 + level
             )
-            for level in range(num_codebooks)
+            for level in range(1 if shares_codebook else num_codebooks)
         )
         self.register_buffer("num_updates", torch.zeros((), dtype=torch.int64))
 
@@ -107,16 +110,12 @@ class ResidualVQ(Quantizer):
         return torch.stack([level.codebook_KD.detach() for level in self._levels()])
 
     def _levels(self) -> list[VectorQuantizer]:
-        return [level for level in self.levels if isinstance(level, VectorQuantizer)]
+        levels = [level for level in self.levels if isinstance(level, VectorQuantizer)]
+        return levels if len(levels) == self.num_codebooks else levels * self.num_codebooks
 
     def _depth(self, latents: Tensor) -> Tensor | None:
         """Levels that each position keeps: (...) int64, the same within a sample; None where all keep all."""
         if not self.training or self.quantizer_dropout == 0:
             return None
         self.num_updates += 1
-        sample = torch.arange(latents.shape[0], device=latents.device)
-        # The step is a counter of the hash, so that it need not be read from the device.
-        is_dropped = self._key.uniform(self.num_updates, sample, 0) < self.quantizer_dropout
-        drawn = 1 + self._key.integers(self.num_codebooks, self.num_updates, sample, 1)
-        depth = torch.where(is_dropped, drawn, self.num_codebooks)
-        return depth.view(-1, *[1] * (latents.ndim - 2)).expand(latents.shape[:-1])
+        return kept_levels(latents, self.num_codebooks, self.quantizer_dropout, self._key, self.num_updates)

@@ -20,6 +20,7 @@ from tokenizers_vq.quantizers import (
     ProjectedQuantizer,
     Quantizer,
     RandomProjectionQuantizer,
+    ResidualQuantizer,
     ResidualVQ,
     SoftEntropy,
     VectorQuantizer,
@@ -30,7 +31,17 @@ EXAMPLES = {
         lambda: VectorQuantizer(16, 4, decay=0.9),
         lambda: VectorQuantizer(16, 4, init="normal"),
     ],
-    ResidualVQ: [lambda: ResidualVQ(3, 8, 4, decay=0.9), lambda: ResidualVQ(2, 8, 4, quantizer_dropout=0.5)],
+    ResidualVQ: [
+        lambda: ResidualVQ(3, 8, 4, decay=0.9),
+        lambda: ResidualVQ(2, 8, 4, quantizer_dropout=0.5),
+        lambda: ResidualVQ(3, 8, 4, shares_codebook=True),
+    ],
+    ResidualQuantizer: [
+        lambda: ResidualQuantizer([GradientVQ(8, 4, seed=seed) for seed in range(3)]),
+        lambda: ResidualQuantizer(
+            [ProjectedQuantizer(4, GradientVQ(8, 2, metric="cosine", seed=seed)) for seed in range(2)], 0.5
+        ),
+    ],
     GradientVQ: [
         lambda: GradientVQ(16, 4, regularisers=[Orthogonality(), SoftEntropy()]),
         lambda: GradientVQ(16, 4, metric="cosine", init="normal", revive_below=1.0),

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from tokenizers_vq.quantizers import ResidualVQ, VectorQuantizer
+from tokenizers_vq.quantizers import FSQ, LFQ, GradientVQ, ResidualQuantizer, ResidualVQ, VectorQuantizer
 
 
 def vectors(count, seed=0):
@@ -54,6 +54,48 @@ def test_dropout_does_nothing_outside_training():
     quantizer = ResidualVQ(3, 16, 4, quantizer_dropout=1.0).eval()
     out = quantizer(vectors(20))
     torch.testing.assert_close(quantizer.decode(out.codes), out.latents)
+
+
+def test_a_shared_codebook_is_one_and_learns_from_every_level():
+    quantizer = ResidualVQ(3, 32, 4, decay=0.9, shares_codebook=True).train()
+    for step in range(30):
+        quantizer(vectors(256, step))
+    assert len(quantizer.levels) == 1
+    assert int(quantizer.levels[0].num_updates) == 90
+    codebook = quantizer.levels[0].codebook_KD
+    assert torch.equal(quantizer.code_vectors(), codebook.expand(3, -1, -1))
+    x = vectors(512, 99)
+    codes = quantizer.eval().encode(x)
+    torch.testing.assert_close(quantizer.decode(codes), codebook[codes].sum(dim=1))
+    errors = [float((quantizer.decode(codes[:, :q]) - x).square().mean()) for q in range(1, 4)]
+    assert errors == sorted(errors, reverse=True)
+
+
+def test_levels_of_any_kind_agree_with_the_slow_twin(reference_quantize):
+    quantizer = ResidualQuantizer([GradientVQ(8, 4, init="normal", seed=seed) for seed in range(3)]).eval()
+    codebooks = torch.stack([level.codebook_KD.detach() for level in quantizer.levels])
+    codes, summed = reference_quantize.residual_codes(vectors(30, 9), codebooks)
+    assert torch.equal(quantizer.encode(vectors(30, 9)), codes)
+    torch.testing.assert_close(quantizer.decode(codes).double(), summed, rtol=1e-5, atol=1e-5)
+
+
+def test_levels_of_any_kind_pass_the_gradient_once():
+    quantizer = ResidualQuantizer([GradientVQ(8, 4, init="normal", seed=seed) for seed in range(3)]).train()
+    x = vectors(20).requires_grad_()
+    weights = vectors(20, 1)
+    (gradient,) = torch.autograd.grad((quantizer(x).latents * weights).sum(), x)
+    torch.testing.assert_close(gradient, weights)
+
+
+def test_levels_that_differ_are_refused():
+    with pytest.raises(ValueError, match="all alike"):
+        ResidualQuantizer([])
+    with pytest.raises(ValueError, match="all alike"):
+        ResidualQuantizer([LFQ(2), FSQ((3, 3))])
+    with pytest.raises(ValueError, match="one codebook each"):
+        ResidualQuantizer([LFQ(2, num_codebooks=2)])
+    with pytest.raises(ValueError, match="1 to 2 codebooks"):
+        ResidualQuantizer([LFQ(2), LFQ(2)]).decode(torch.zeros(3, 3, dtype=torch.int64))
 
 
 def test_wrong_arguments_and_codes():
