@@ -15,6 +15,12 @@ from torch import Tensor
 SUFFIXES = {"image": ".png", "audio": ".wav", "text": ".txt"}
 """File suffix of each kind of media."""
 
+_MOST_OVERSHOOT = 1.5
+"""Resampling and lossy formats overshoot full scale a little, which is clipped; more is another scale."""
+
+_UNKNOWN_SIZE = 0xFFFFFFFF
+"""What programs that write WAV into a pipe put for its size."""
+
 
 def encode_png(image: Tensor) -> bytes:
     """PNG of an image.
@@ -54,7 +60,9 @@ def decode_png(data: bytes, name: str = "image") -> Tensor:
             if image.mode in ("I", "I;16", "F"):
                 raise ValueError(f"{name}: pixels of mode {image.mode}, expected 8 bits a channel")
             pixels = np.array(image.convert("L" if is_grey else "RGB"))
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+    except UnidentifiedImageError as error:
+        raise ValueError(f"{name} is no readable image (unknown format); expected a PNG file") from error
+    except (OSError, SyntaxError) as error:
         raise ValueError(f"{name} is no readable image ({error}); expected a PNG file") from error
     levels = torch.from_numpy(pixels).float() / 255.0
     return levels[None] if is_grey else levels.permute(2, 0, 1).contiguous()
@@ -91,12 +99,15 @@ def decode_wav(data: bytes, sample_rate: int, name: str = "clip") -> Tensor:
         (T,) float32 in [-1, 1].
 
     Raises:
-        ValueError: not readable, another sample rate, no samples, or NaN.
+        ValueError: not readable, cut short, another sample rate, no samples, NaN, or values far outside [-1, 1].
     """
+    _check_whole(data, name)
     try:
         samples, found = soundfile.read(io.BytesIO(data), dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, RuntimeError) as error:
-        raise ValueError(f"{name} is no readable sound ({error}); expected a WAV file") from error
+    except soundfile.LibsndfileError as error:
+        raise ValueError(
+            f"{name} is no readable sound ({error.error_string}); expected a WAV file"
+        ) from error
     if found != sample_rate:
         raise ValueError(
             f"{name} has {found} samples a second, expected {sample_rate}; resample the file first"
@@ -106,6 +117,9 @@ def decode_wav(data: bytes, sample_rate: int, name: str = "clip") -> Tensor:
     waveform = torch.from_numpy(samples.mean(axis=1))
     if not bool(torch.isfinite(waveform).all()):
         raise ValueError(f"{name} holds NaN or infinite samples; expected numbers in [-1, 1]")
+    peak = float(waveform.abs().max())
+    if peak > _MOST_OVERSHOOT:
+        raise ValueError(f"{name} has values up to {peak:g}, expected [-1, 1]; scale it first")
     return waveform.clamp(-1.0, 1.0)
 
 
@@ -166,6 +180,15 @@ def read_media(path: Path, sample_rate: int) -> Any:
     if not path.is_file():
         raise ValueError(f"{path} does not exist")
     return decode_media(kinds[path.suffix.lower()], path.read_bytes(), sample_rate, str(path))
+
+
+def _check_whole(data: bytes, name: str) -> None:
+    """Raise ValueError for a WAV file with less in it than it says: libsndfile reads the rest without a word."""
+    if data[:4] != b"RIFF" or len(data) < 8:
+        return
+    told = int.from_bytes(data[4:8], "little")
+    if told != _UNKNOWN_SIZE and told + 8 > len(data):
+        raise ValueError(f"{name} is cut short: {len(data)} bytes of {told + 8}; copy the file again")
 
 
 def _check_values(name: str, media: Tensor, low: float) -> None:

@@ -13,12 +13,13 @@ INTERRUPTED = 130
 def guarded(run: Callable[[], int], is_debug: bool) -> int:
     """Exit code of `run`.
 
-    A ValueError is the user's to mend: one line on stderr, its traceback only where is_debug. Anything else
-    but an interruption is a defect of the program and is raised.
+    A ValueError is the user's to mend, and so is what the file system refuses (no permission, no space, a file where
+    a folder should be): one line on stderr, its traceback only where is_debug. Anything else but an interruption is a
+    defect of the program and is raised.
     """
     try:
         return run()
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         if is_debug:
             traceback.print_exc()
         sys.stderr.write(f"maskmm: error: {one_line(error)}\n")
@@ -32,11 +33,13 @@ def guarded(run: Callable[[], int], is_debug: bool) -> int:
         raise
 
 
-def one_line(error: ValueError) -> str:
+def one_line(error: ValueError | OSError) -> str:
     """The message of an error on one line.
 
     A data worker's error arrives with its whole traceback as the message; the last line is what it said.
     """
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}; expected a path that can be read or written here"
     text = str(error).strip()
     if text.startswith("Caught ValueError in"):
         text = text.rsplit("\nValueError: ", 1)[-1]

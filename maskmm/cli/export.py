@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from maskmm.cli.files import check_file
 from maskmm.cli.requests import parse_pairs
 
 
@@ -51,11 +52,10 @@ def run(args: argparse.Namespace) -> int:
 def _defaults(path: Path | None) -> dict[str, Any] | None:
     if path is None:
         return None
-    if not path.is_file():
-        raise ValueError(f"{path} does not exist; give a JSON file")
+    check_file(path, "a JSON file")
     try:
         defaults = json.loads(path.read_text())
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is no JSON: {error}") from error
     if not isinstance(defaults, dict) or not all(isinstance(value, dict) for value in defaults.values()):
         raise ValueError(f'{path}: expected settings by target, such as {{"image": {{"guidance_scale": 3}}}}')

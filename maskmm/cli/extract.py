@@ -91,10 +91,10 @@ def _shard_path(args: argparse.Namespace, start: int) -> Path:
 
 def _write(args: argparse.Namespace, pipeline: Pipeline, items: list[Item], start: int) -> None:
     from maskmm.cli.feature_shards import write_shard
-    from maskmm.cli.media_values import read_file, read_value, to_batch
+    from maskmm.cli.media_values import named_refusals, read_file, read_value, to_batch
 
     part = items[start : start + args.shard_size]
-    inputs = {}
+    inputs, sources = {}, {}
     for name in part[0].values:
         tokenizer = pipeline.tokenizers[name]
         media = [
@@ -103,6 +103,8 @@ def _write(args: argparse.Namespace, pipeline: Pipeline, items: list[Item], star
             else read_value(tokenizer, item.values[name])
             for item in part
         ]
-        inputs[name] = to_batch(tokenizer, media, name)
-    features = pipeline.extract_features(inputs, args.layers, args.pool, args.batch_size)
+        sources[name] = [item.name for item in part]
+        inputs[name] = to_batch(tokenizer, media, sources[name])
+    with named_refusals(pipeline, inputs, sources):
+        features = pipeline.extract_features(inputs, args.layers, args.pool, args.batch_size)
     write_shard(_shard_path(args, start), [item.name for item in part], start, features)

@@ -30,12 +30,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the verb."""
     parser.add_argument("checkpoint", metavar="RUN", help="checkpoint folder or hub id")
     parser.add_argument(
-        "--to", nargs="+", default=[], metavar="NAME", help="modalities to generate, in order"
+        "--to",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="NAME",
+        help="modalities to generate, in order",
     )
     for name, metavar in _SHORT.items():
         parser.add_argument(
             f"--{name}",
             nargs="+",
+            action="extend",
             default=[],
             metavar=metavar,
             help=f"inputs of the modality called {name!r}",
@@ -130,24 +136,28 @@ def write_generated(
 
 def _generate(pipeline: Pipeline, requests: list[Request], batch_size: int) -> Any:
     """One call for requests of one group."""
-    from maskmm.cli.media_values import read_value, to_batch
+    from maskmm.cli.media_values import named_refusals, read_value, to_batch
     from maskmm.pipeline.inputs import check_names
 
     first = requests[0]
     if not first.targets:
         raise ValueError(f"no targets: give --to with some of {sorted(pipeline.tokenizers)}")
     check_names(list(first.inputs), pipeline.tokenizers, "inputs")
-    inputs = {}
+    inputs, sources = {}, {}
     for name in first.inputs:
         tokenizer = pipeline.tokenizers[name]
-        inputs[name] = to_batch(tokenizer, [read_value(tokenizer, r.inputs[name]) for r in requests], name)
-    return pipeline.generate(
-        inputs,
-        first.targets,
-        seed=first.seed,
-        num_samples=len(requests),
-        sample_id=[request.sample_id for request in requests],
-        lengths={name: [request.lengths[name] for request in requests] for name in first.lengths},
-        batch_size=batch_size,
-        **first.settings,
-    )
+        values = [request.inputs[name] for request in requests]
+        inputs[name] = to_batch(tokenizer, [read_value(tokenizer, value) for value in values], values)
+        if tokenizer.media != "text":
+            sources[name] = values
+    with named_refusals(pipeline, inputs, sources):
+        return pipeline.generate(
+            inputs,
+            first.targets,
+            seed=first.seed,
+            num_samples=len(requests),
+            sample_id=[request.sample_id for request in requests],
+            lengths={name: [request.lengths[name] for request in requests] for name in first.lengths},
+            batch_size=batch_size,
+            **first.settings,
+        )

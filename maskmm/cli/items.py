@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from maskmm.cli.files import check_file
+from maskmm.cli.jsonl import read_jsonl
 
 _KINDS = {
     ".png": "image", ".jpg": "image", ".jpeg": "image", ".bmp": "image", ".webp": "image",
@@ -75,8 +77,7 @@ def _suffixes(kind: str | None) -> set[str]:
 
 
 def _item_of_file(path: Path, kinds: Mapping[str, str], modality: str | None) -> Item:
-    if not path.is_file():
-        raise ValueError(f"{path} does not exist; give files, folders or a .jsonl file")
+    check_file(path, "files, folders or a .jsonl file")
     if modality is not None:
         return Item(str(path), {modality: str(path)})
     kind = _KINDS.get(path.suffix.lower())
@@ -90,25 +91,15 @@ def _item_of_file(path: Path, kinds: Mapping[str, str], modality: str | None) ->
 
 
 def _items_of_jsonl(path: Path, kinds: Mapping[str, str]) -> list[Item]:
-    if not path.is_file():
-        raise ValueError(f"{path} does not exist; expected a JSONL file of samples")
     items = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        if not line.strip():
-            continue
-        try:
-            data = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{path}, line {number} is no JSON: {error}") from error
-        name = data.pop("id", f"{path}:{number}") if isinstance(data, dict) else ""
+    for where, number, data in read_jsonl(path):
+        name = data.pop("id", f"{path}:{number + 1}") if isinstance(data, dict) else ""
         if not isinstance(data, dict) or not data or not all(isinstance(v, str) for v in data.values()):
             raise ValueError(
-                f'{path}, line {number}: {line[:80]!r}, expected an object like {{"image": "a.png", "text": "a seven"}}'
+                f'{where}: {data!r:.80}, expected an object like {{"image": "a.png", "text": "a seven"}}'
             )
         unknown = sorted(set(data) - set(kinds))
         if unknown:
-            raise ValueError(
-                f"{path}, line {number}: {unknown} are not in this checkpoint, only {sorted(kinds)}"
-            )
+            raise ValueError(f"{where}: {unknown} are not in this checkpoint, only {sorted(kinds)}")
         items.append(Item(str(name), data, is_file=False))
     return items

@@ -12,6 +12,7 @@ from pathlib import Path
 import maskmm
 from maskmm.cli.errors import guarded
 from maskmm.cli.logs import settle_logging
+from maskmm.cli.parsing import OneLineParser
 from maskmm.cli.threads import settle_threads
 
 LIGHTNING_VERBS = {
@@ -80,10 +81,10 @@ def _import_plugin(name: str) -> None:
         ) from error
 
 
-def _front_parser() -> argparse.ArgumentParser:
+def _front_parser() -> OneLineParser:
     verbs = LIGHTNING_VERBS | VERBS
     lines = "\n".join(f"  {verb:<12}{help_}" for verb, help_ in verbs.items())
-    parser = argparse.ArgumentParser(
+    parser = OneLineParser(
         prog="maskmm",
         usage="maskmm VERB [options]",
         description=f"Any media to tokens, one shared masked transformer, any media out.\n\nverbs:\n{lines}",
@@ -95,9 +96,9 @@ def _front_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _verb_parser(verb: str, add_help: bool = True) -> argparse.ArgumentParser:
+def _verb_parser(verb: str, add_help: bool = True) -> OneLineParser:
     description = (LIGHTNING_VERBS | VERBS)[verb]
-    parser = argparse.ArgumentParser(
+    parser = OneLineParser(
         prog=f"maskmm {verb}", description=description, add_help=add_help, allow_abbrev=add_help
     )
     parser.add_argument(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from datamodules.media_files import SUFFIXES, decode_media, write_media
+from maskmm.cli.files import check_file
+from maskmm.pipeline import Pipeline
 from tokenizers_vq.contract import Tokenizer
 
 OTHER_SUFFIX = ".safetensors"
@@ -33,8 +36,7 @@ def read_value(tokenizer: Tokenizer, value: str) -> Any:
 
 def read_file(tokenizer: Tokenizer, path: Path) -> Any:
     """One sample of media from a file, text too; errors as `read_value`."""
-    if not path.is_file():
-        raise ValueError(f"{path} does not exist; give the path of a file")
+    check_file(path, f"a file of kind {tokenizer.media}")
     if tokenizer.media in SUFFIXES:
         return decode_media(tokenizer.media, path.read_bytes(), sample_rate(tokenizer), str(path))
     try:
@@ -43,18 +45,54 @@ def read_file(tokenizer: Tokenizer, path: Path) -> Any:
         raise ValueError(f"{path} is no safetensors file with a tensor 'media': {error}") from error
 
 
-def to_batch(tokenizer: Tokenizer, media: Sequence[Any], name: str) -> Any:
+def to_batch(tokenizer: Tokenizer, media: Sequence[Any], sources: Sequence[str]) -> Any:
     """A batch of media: images stacked, everything else a list.
 
+    Args:
+        tokenizer: of the modality.
+        media: samples.
+        sources: what the user calls each of them.
+
     Raises:
-        ValueError: images of different sizes.
+        ValueError: images of different shapes.
     """
     if tokenizer.media != "image":
         return list(media)
-    shapes = sorted({tuple(image.shape) for image in media})
-    if len(shapes) != 1:
-        raise ValueError(f"{name}: images of sizes {shapes} in one run; bring them to one size first")
+    for source, image in zip(sources, media):
+        if image.shape != media[0].shape:
+            raise ValueError(
+                f"{source} is an image of shape {tuple(image.shape)}, but {sources[0]} of {tuple(media[0].shape)}; "
+                "bring them to one first"
+            )
     return torch.stack(list(media))
+
+
+@contextmanager
+def named_refusals(
+    pipeline: Pipeline, inputs: Mapping[str, Any], sources: Mapping[str, Sequence[str]]
+) -> Iterator[None]:
+    """Where the block ends in a ValueError because of one sample, say which.
+
+    A tokenizer speaks of the batch that it sees; only then is each sample tried alone.
+
+    Args:
+        pipeline: encodes.
+        inputs: modality -> batch of media.
+        sources: modality -> what the user calls each of its samples; those that speak for themselves may be left out.
+
+    Raises:
+        ValueError: the sample's own error after its name, or else the block's.
+    """
+    try:
+        yield
+    except ValueError:
+        for name, named in sources.items():
+            for index, source in enumerate(named):
+                try:
+                    pipeline.encode({name: inputs[name][index : index + 1]})
+                except ValueError as error:
+                    raise ValueError(f"{source}: {error}") from error
+        raise
 
 
 def suffix(tokenizer: Tokenizer) -> str:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from maskmm.cli.jsonl import read_jsonl
+
 _FIELDS = ("inputs", "to", "seed", "sample_id", "settings", "lengths")
 
 
@@ -50,37 +52,37 @@ def read_requests(path: Path, default: Request) -> list[Request]:
     Raises:
         ValueError: no such file, a line that is no such object, or no line at all.
     """
-    if not path.is_file():
-        raise ValueError(f"{path} does not exist; expected a JSONL file of requests")
-    requests = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines()):
-        if not line.strip():
-            continue
-        try:
-            data = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{path}, line {number + 1} is no JSON: {error}") from error
-        unknown = sorted(set(data) - set(_FIELDS)) if isinstance(data, dict) else [type(data).__name__]
-        inputs = data.get("inputs", {}) if isinstance(data, dict) else None
-        if unknown or not isinstance(inputs, dict) or not all(isinstance(v, str) for v in inputs.values()):
-            raise ValueError(
-                f"{path}, line {number + 1}: {line[:80]!r}, expected an object with some of {list(_FIELDS)}, inputs "
-                'like {"text": "a seven", "image": "a.png"}'
-            )
-        targets = data.get("to", default.targets)
-        requests.append(
-            Request(
-                inputs=inputs,
-                targets=(targets,) if isinstance(targets, str) else tuple(targets),
-                seed=int(data.get("seed", default.seed)),
-                sample_id=int(data.get("sample_id", number)),
-                settings=default.settings | data.get("settings", {}),
-                lengths=data.get("lengths", default.lengths),
-            )
-        )
+    requests = [_request(where, number, data, default) for where, number, data in read_jsonl(path)]
     if not requests:
         raise ValueError(f"{path} holds no request; write one JSON object a line")
     return requests
+
+
+def _request(where: str, number: int, data: Any, default: Request) -> Request:
+    if not isinstance(data, dict) or set(data) - set(_FIELDS):
+        raise ValueError(f"{where}: {data!r:.80}, expected an object with some of {list(_FIELDS)}")
+    inputs = data.get("inputs", {})
+    if not isinstance(inputs, dict) or not all(isinstance(value, str) for value in inputs.values()):
+        raise ValueError(
+            f'{where}: inputs {inputs!r:.80}, expected an object like {{"text": "a seven", "image": "a.png"}}'
+        )
+    targets = data.get("to", default.targets)
+    targets = [targets] if isinstance(targets, str) else targets
+    if not isinstance(targets, (list, tuple)) or not all(isinstance(name, str) for name in targets):
+        raise ValueError(f'{where}: to {targets!r:.80}, expected a name or a list like ["image", "speech"]')
+    settings = data.get("settings", {})
+    if not isinstance(settings, dict):
+        raise ValueError(f'{where}: settings {settings!r:.80}, expected an object like {{"num_steps": 8}}')
+    lengths = data.get("lengths", default.lengths)
+    if not isinstance(lengths, dict) or not all(type(value) is int for value in lengths.values()):
+        raise ValueError(
+            f'{where}: lengths {lengths!r:.80}, expected whole numbers of tokens like {{"speech": 8}}'
+        )
+    numbers = {"seed": data.get("seed", default.seed), "sample_id": data.get("sample_id", number)}
+    for name, value in numbers.items():
+        if type(value) is not int:
+            raise ValueError(f"{where}: {name} {value!r:.80}, expected a whole number")
+    return Request(inputs, tuple(targets), **numbers, settings=default.settings | settings, lengths=lengths)
 
 
 def requests_of_values(
@@ -100,6 +102,8 @@ def requests_of_values(
         )
     if len(set(counts.values())) != 1:
         raise ValueError(f"different numbers of values {counts}; give as many of each")
+    if num_samples is not None and num_samples < 1:
+        raise ValueError(f"--num-samples {num_samples}, expected at least 1")
     return [
         Request(
             {name: of_name[i] for name, of_name in values.items()},

@@ -13,6 +13,7 @@ from maskmm.decoding import IterativeDecoder
 from maskmm.features import FeatureExtractor, Features, Pool, join_features
 from maskmm.model import MaskedTransformer
 from maskmm.pipeline.codec import Codec
+from maskmm.pipeline.device import check_device
 from maskmm.pipeline.editing import Edit
 from maskmm.pipeline.inputs import check_inputs, check_names, chunks, join, part, to_samples
 from maskmm.pipeline.output import GenerationOutput
@@ -36,7 +37,7 @@ def load(
         device: where to; the CPU where not given.
 
     Raises:
-        ValueError: see `load_checkpoint`; or no such folder and the hub cannot be reached.
+        ValueError: see `load_checkpoint`; or no such folder and the hub cannot be reached; or no such device.
     """
     checkpoint = load_checkpoint(resolve_folder(folder), tokenizers, allow)
     pipeline = Pipeline(
@@ -88,7 +89,12 @@ class Pipeline:
         return next(self.model.parameters()).device
 
     def to(self, device: torch.device | str) -> Pipeline:
-        """Move the model and the tokenizers; returns the pipeline itself."""
+        """Move the model and the tokenizers; returns the pipeline itself.
+
+        Raises:
+            ValueError: a device that this machine lacks.
+        """
+        device = check_device(device)
         self.model.to(device)
         self._codec.to(device)
         return self

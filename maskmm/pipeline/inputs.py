@@ -11,13 +11,15 @@ from torch import Tensor
 from tokenizers_vq.contract import Codes
 
 
-def check_names(names: Sequence[str], known: Collection[str], what: str) -> None:
+def check_names(
+    names: Sequence[str], known: Collection[str], what: str, where: str = "in this checkpoint"
+) -> None:
     """Raise ValueError unless `names` is a list of different known names."""
     if isinstance(names, str):
         raise ValueError(f"{what}={names!r} is one string, expected a list of names such as [{names!r}]")
     unknown = [name for name in names if name not in known]
     if unknown:
-        raise ValueError(f"{what} {unknown} are not in this checkpoint, expected some of {sorted(known)}")
+        raise ValueError(f"{what} {unknown} are not {where}, expected some of {sorted(known)}")
     if len(set(names)) != len(names):
         raise ValueError(f"{what} {list(names)} names a modality twice; name each once")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -15,9 +16,10 @@ from maskmm.pipeline.codec import Codec
 from maskmm.pipeline.editing import Edit
 from maskmm.pipeline.inputs import check_names, chunks, num_samples_of, part, same_size, to_samples
 from maskmm.pipeline.settings import GenerationSettings
-from tokenizers_vq.contract import Codes, TokenBatch
+from tokenizers_vq.contract import Codes, TokenBatch, TokenSpec
 
 Lengths = int | Sequence[int] | Tensor | LengthPolicy
+_TWO_63 = 1 << 63
 
 
 @dataclass(frozen=True)
@@ -39,8 +41,10 @@ class GenerationRequest:
     decoder: IterativeDecoder | None = None
 
     def __post_init__(self) -> None:
-        check_names(list(self.edit), self.targets, "edit")
-        check_names(list(self.lengths), self.targets, "lengths")
+        check_names(list(self.edit), self.targets, "edit", "among the targets")
+        check_names(list(self.lengths), self.targets, "lengths", "among the targets")
+        _check_integers("seed", [self.seed], -_TWO_63, _TWO_63 - 1)
+        _check_integers("sample_id", self.sample_id, -_TWO_63, _TWO_63 - 1)
         both = sorted(set(self.inputs) & set(self.edit))
         if both:
             raise ValueError(f"{both} are inputs and edits at once; give each as one of them")
@@ -52,6 +56,9 @@ class GenerationRequest:
 
     def codes(self, model: MaskedTransformer, codec: Codec, batch_size: int) -> Iterator[dict[str, Codes]]:
         """Codes of the targets, batch by batch."""
+        for name, given in self.lengths.items():
+            if not isinstance(given, LengthPolicy):
+                _check_length(name, given, model.vocabulary.spec(name))
         for chunk in chunks(self.num_samples, batch_size):
             batch = self._batch(model, codec, chunk)
             done = generate_tokens(
@@ -99,6 +106,19 @@ class GenerationRequest:
         if isinstance(given, (int, LengthPolicy)):
             return GivenLength(given) if isinstance(given, int) else given
         return GivenLength([int(length) for length in given[chunk]])
+
+
+def _check_length(name: str, given: int | Sequence[int] | Tensor, spec: TokenSpec) -> None:
+    if spec.is_fixed:
+        raise ValueError(f"length of {name!r} given, but it always has {spec.shape()} tokens; leave it out")
+    assert spec.max_length is not None
+    _check_integers(f"length of {name!r}", [given] if isinstance(given, int) else given, 1, spec.max_length)
+
+
+def _check_integers(what: str, values: Sequence[int] | Tensor, low: int, high: int) -> None:
+    for value in values.tolist() if isinstance(values, Tensor) else values:
+        if not isinstance(value, Integral) or not low <= int(value) <= high:
+            raise ValueError(f"{what}: {value!r}, expected a whole number from {low} to {high}")
 
 
 def request_size(inputs: Mapping[str, Any], edit: Mapping[str, Edit], num_samples: int | None) -> int:

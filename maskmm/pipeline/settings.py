@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, get_type_hints
 
 from maskmm.decoding import (
     CoarseFirst,
@@ -47,7 +47,7 @@ class GenerationSettings:
         length_temperature: of the sampled length of a target whose length varies; 0 takes the most probable one.
 
     Raises:
-        ValueError: a name or number that no decoder takes.
+        ValueError: a value of another type, or a name or number that no decoder takes.
     """
 
     num_steps: int = 12
@@ -63,6 +63,14 @@ class GenerationSettings:
     length_temperature: float = 1.0
 
     def __post_init__(self) -> None:
+        for name, expected in get_type_hints(GenerationSettings).items():
+            value = getattr(self, name)
+            # A whole number will do for a float; True is a number to Python, but not to a user.
+            is_number = isinstance(value, int) and isinstance(0.0, expected)
+            if isinstance(value, bool) != (expected is bool) or not (
+                is_number or isinstance(value, expected)
+            ):
+                raise ValueError(f"{name}={value!r}, expected {getattr(expected, '__name__', expected)}")
         # Every part checks its own number.
         self.decoder()
         SampledLength(self.length_temperature)
@@ -101,7 +109,7 @@ class GenerationSettings:
         """Settings of several layers, later ones first; a value of None there means "not given".
 
         Raises:
-            ValueError: a setting that does not exist.
+            ValueError: a setting that does not exist, or one that the class refuses.
         """
         known = {field.name for field in fields(cls)}
         values: dict[str, Any] = {}
@@ -112,7 +120,4 @@ class GenerationSettings:
                     f"generation settings {unknown} do not exist, expected some of {sorted(known)}"
                 )
             values |= {name: value for name, value in layer.items() if value is not None}
-        try:
-            return cls(**values)
-        except TypeError as error:
-            raise ValueError(f"generation settings {values}: a value of the wrong type ({error})") from error
+        return cls(**values)

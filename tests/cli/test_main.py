@@ -48,7 +48,16 @@ def test_an_unknown_verb_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         front.main(["fitt"])
     assert stop.value.code == 2
-    assert "fitt" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "fitt" in error and error.count("\n") == 1
+
+
+def test_a_wrong_option_is_one_line(verb: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        front.main(["quickstart", "--number", "three"])
+    assert stop.value.code == 2
+    error = capsys.readouterr().err
+    assert error.startswith("maskmm: error: argument --number: ") and error.count("\n") == 1
 
 
 def test_a_verb_gets_its_options(verb: ModuleType) -> None:
@@ -105,6 +114,18 @@ def test_interruption_is_exit_code_130(capsys: pytest.CaptureFixture[str]) -> No
     assert guarded(interrupted, is_debug=False) == 130
     assert guarded(interrupted_in_lightning, is_debug=False) == 130
     assert capsys.readouterr().err == "maskmm: interrupted\n" * 2
+
+
+def test_what_the_file_system_refuses_is_one_line(tmp_path, capsys: pytest.CaptureFixture[str]) -> None:
+    def no_file() -> int:
+        return len((tmp_path / "none").read_text())
+
+    assert guarded(no_file, is_debug=False) == 2
+    assert (
+        capsys.readouterr().err
+        == f"maskmm: error: {tmp_path / 'none'}: No such file or directory; expected a path that can be read or "
+        "written here\n"
+    )
 
 
 def test_other_errors_are_raised() -> None:

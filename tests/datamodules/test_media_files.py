@@ -106,6 +106,23 @@ def test_wrong_files_are_named(tmp_path: Path) -> None:
         decode_media("text", b"\xff\xfe\xfd", RATE, "x")
 
 
+def test_half_a_wav_is_refused() -> None:
+    data = encode_wav(torch.zeros(1000), RATE)
+    with pytest.raises(ValueError, match=f"clip is cut short: 900 bytes of {len(data)}"):
+        decode_wav(data[:900], RATE)
+    # A program that writes into a pipe does not know the size.
+    assert len(decode_wav(data[:4] + b"\xff" * 4 + data[8:], RATE)) == 1000
+
+
+def test_sound_of_another_scale_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    soundfile.write(path, np.array([0.0, -32768.0]), RATE, subtype="FLOAT")
+    with pytest.raises(ValueError, match=r"values up to 32768, expected \[-1, 1\]"):
+        read_media(path, RATE)
+    soundfile.write(path, np.array([0.0, 1.01]), RATE, subtype="FLOAT")
+    assert read_media(path, RATE).tolist() == [0.0, 1.0]
+
+
 def test_wrong_names_are_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="unknown suffix '.mp3'"):
         read_media(tmp_path / "a.mp3", RATE)

@@ -107,6 +107,14 @@ def test_unconditional(toy_folder, tmp_path) -> None:
         (["--text", "two", "--to", "speech", "--length", "speech=99"], "1 to 10"),
         (["--requests", "/no/such.jsonl", "--to", "image"], "/no/such.jsonl does not exist"),
         (["--requests", "x", "--text", "two", "--to", "image"], "beside inputs"),
+        (["--requests", "/", "--to", "image"], "/ is a folder; expected a .jsonl file"),
+        (["--image", "/", "--to", "text"], "/ is a folder; expected a file of kind image"),
+        (["--num-samples", "0", "--to", "image"], "--num-samples 0, expected at least 1"),
+        (["--text", "two", "--to", "image", "--to", "image"], "names a modality twice"),
+        (["--text", "two", "--to", "image", "--length", "image=4"], "'image' given, but it always has"),
+        (["--text", "two", "--to", "image", "--length", "speech=4"], "['speech'] are not among the targets"),
+        (["--text", "two", "--to", "image", "--device", "tpu"], "device 'tpu' does not work"),
+        (["--text", "two", "--to", "image", "--seed", str(1 << 70)], f"seed: {1 << 70}, expected a whole"),
     ],
 )
 def test_mistakes_are_one_line_and_exit_code_2(toy_folder, tmp_path, capsys, arguments, message) -> None:
@@ -116,13 +124,63 @@ def test_mistakes_are_one_line_and_exit_code_2(toy_folder, tmp_path, capsys, arg
 
 
 @pytest.mark.parametrize(
-    "line", ["no json", "[1]", '{"input": {}}', '{"inputs": {"text": 3}}', '{"inputs": []}']
+    "line",
+    [
+        "no json",
+        "[1]",
+        '{"input": {}}',
+        '{"inputs": {"text": 3}}',
+        '{"inputs": []}',
+        '{"to": 3}',
+        '{"to": null}',
+        '{"to": ["image", 3]}',
+        '{"seed": "x"}',
+        '{"seed": null}',
+        '{"seed": 1.5}',
+        '{"sample_id": true}',
+        '{"settings": [1]}',
+        '{"lengths": [3]}',
+        '{"lengths": {"speech": 4.5}}',
+    ],
 )
 def test_bad_requests_name_their_line(toy_folder, tmp_path, capsys, line) -> None:
     file = tmp_path / "requests.jsonl"
     file.write_text('{"to": "image"}\n' + line + "\n")
     assert main(["generate", str(toy_folder), "--requests", str(file), "--out", str(tmp_path / "out")]) == 2
     assert "line 2" in capsys.readouterr().err
+
+
+def test_requests_that_are_no_text_name_their_file(toy_folder, tmp_path, capsys) -> None:
+    file = tmp_path / "requests.jsonl"
+    file.write_bytes(b"\xff")
+    assert main(["generate", str(toy_folder), "--requests", str(file), "--out", str(tmp_path / "out")]) == 2
+    assert f"{file} is not UTF-8 text" in capsys.readouterr().err
+
+
+def test_an_option_given_twice_adds_to_the_first(toy_folder, tmp_path) -> None:
+    arguments = ["--text", "two", "--text", "a seven", "--to", "image", "--to", "speech"]
+    assert main(["generate", str(toy_folder), *arguments, "--num-steps", "1", "--out", str(tmp_path)]) == 0
+    assert len(lines_of(tmp_path)) == 4
+
+
+def test_a_sample_that_does_not_fit_is_named(toy_folder, toy_media, tmp_path, capsys) -> None:
+    image = toy_media["image"][0]
+    write_media(tmp_path / "good.png", "image", image, 100)
+    write_media(tmp_path / "bad.png", "image", image[:, 1:], 100)
+    start = ["generate", str(toy_folder), "--to", "text", "--out", str(tmp_path / "out"), "--image"]
+    assert main([*start, str(tmp_path / "bad.png")]) == 2
+    assert f"{tmp_path / 'bad.png'}: " in capsys.readouterr().err
+    assert main([*start, str(tmp_path / "good.png"), str(tmp_path / "bad.png")]) == 2
+    assert f"{tmp_path / 'bad.png'} is an image of shape" in capsys.readouterr().err
+
+
+def test_an_output_folder_that_is_a_file_is_one_line(toy_folder, tmp_path, capsys) -> None:
+    (tmp_path / "out").write_text("")
+    arguments = ["--text", "two", "--to", "image", "--out", str(tmp_path / "out")]
+    assert main(["generate", str(toy_folder), *arguments]) == 2
+    assert capsys.readouterr().err == (
+        f"maskmm: error: {tmp_path / 'out'}: File exists; expected a path that can be read or written here\n"
+    )
 
 
 def test_a_wrong_sample_rate_is_refused(toy_folder, toy_media, tmp_path, capsys) -> None:

@@ -47,12 +47,23 @@ def test_inputs(toy_pipeline: Pipeline, inputs, message) -> None:
         ({"num_samples": 3}, r"different sizes.*'num_samples': 3"),
         ({"sample_id": [1]}, "sample_id: 1 numbers for 2 samples"),
         ({"lengths": {"image": 3}}, r"lengths \['image'\]"),
-        ({"lengths": {"speech": 11}}, "length=11.*1 to 10"),
+        ({"lengths": {"speech": 11}}, "length of 'speech': 11, expected a whole number from 1 to 10"),
+        ({"lengths": {"speech": [3, 0]}}, "length of 'speech': 0"),
+        ({"lengths": {"speech": [3, 2.5]}}, "length of 'speech': 2.5"),
+        ({"targets": ["image"], "lengths": {"image": 3}}, r"always has \(4, 4\) tokens"),
         ({"lengths": {"speech": [1, 2, 3]}}, "3 numbers for 2 samples"),
         ({"batch_size": 0}, "batch_size=0"),
         ({"num_step": 3}, r"\['num_step'\] do not exist"),
         ({"num_steps": 0}, "num_steps=0"),
-        ({"num_steps": "3"}, "wrong type"),
+        ({"num_steps": "3"}, "num_steps='3', expected int"),
+        ({"num_steps": 2.5}, "num_steps=2.5, expected int"),
+        ({"num_steps": True}, "num_steps=True, expected int"),
+        ({"guidance_scale": "2"}, "guidance_scale='2', expected float"),
+        ({"is_coarse_first": 1}, "is_coarse_first=1, expected bool"),
+        ({"top_k": 2.0}, r"top_k=2.0, expected int \| None"),
+        ({"seed": 1 << 63}, "seed: 9223372036854775808, expected a whole number"),
+        ({"seed": "0"}, "seed: '0', expected"),
+        ({"sample_id": [0, 1.5]}, "sample_id: 1.5, expected"),
         ({"temperature": -1.0}, "temperature=-1.0"),
         ({"top_k": 0}, "top_k=0"),
         ({"top_p": 1.5}, "top_p=1.5"),
@@ -96,6 +107,12 @@ def test_edits_that_contradict_themselves(toy_pipeline: Pipeline) -> None:
     edit = Edit(media=IMAGE, box=((0, 0), (2, 2)))
     with pytest.raises(ValueError, match="inputs and edits at once"):
         toy_pipeline.generate({"image": IMAGE}, ["image"], edit={"image": edit})
+
+
+@pytest.mark.parametrize("device", ["tpu", "cuda:99"])
+def test_a_device_that_is_not_there(toy_pipeline: Pipeline, device: str) -> None:
+    with pytest.raises(ValueError, match=f"device '{device}' does not work on this machine"):
+        toy_pipeline.to(device)
 
 
 def test_codes(toy_pipeline: Pipeline) -> None:
