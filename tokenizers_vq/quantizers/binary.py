@@ -69,7 +69,11 @@ class BinaryQuantizer(Quantizer):
         return torch.where(is_on, self.scale, -self.scale).flatten(start_dim=-2)
 
     def forward(self, latents: Tensor, is_valid: Tensor | None = None) -> Quantized:
-        """Sign of each channel, straight-through gradient. Metrics: usage, perplexity, dead (see CodeUsage)."""
+        """Sign of each channel, straight-through gradient. Metrics: usage, perplexity, dead (see CodeUsage).
+
+        The entropy terms are part of the loss in training mode alone: they are taken over the batches of all ranks,
+        which in validation may be of unequal number.
+        """
         self.check_latents(latents, is_valid)
         placed = self.place(latents)
         quantized = torch.where(placed.detach() > 0, self.scale, -self.scale).to(latents.dtype)
@@ -80,7 +84,7 @@ class BinaryQuantizer(Quantizer):
         if self.commitment:
             error_N = (x_NB - quantized.reshape(-1, self.dim)).square().mean(dim=1)
             loss = loss + self.commitment * (error_N * weight_N).sum() / weight_N.sum().clamp(min=1)
-        if self.entropy is not None:
+        if self.entropy is not None and self.training:
             with torch.autocast(x_NB.device.type, enabled=False):
                 loss = loss + self.entropy(x_NB, weight_N, self.scale)
         if self.training:
@@ -89,5 +93,6 @@ class BinaryQuantizer(Quantizer):
 
     def _codes(self, latents: Tensor) -> Tensor:
         is_on = (latents.detach() > 0).unflatten(-1, (self.num_codebooks, -1))
-        # Sums of distinct powers of two below 2^24 are exact in float32.
-        return (is_on.float() @ self.powers_S.float()).long()
+        # Sums of distinct powers of two below 2^24 are exact in float32, but not in autocast's bfloat16.
+        with torch.autocast(latents.device.type, enabled=False):
+            return (is_on.float() @ self.powers_S.float()).long()

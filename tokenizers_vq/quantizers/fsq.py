@@ -95,8 +95,9 @@ class FSQ(Quantizer):
         return latents.float().reshape(-1, count * self.dim), self.shape_4D.repeat(1, count)
 
     def _index(self, rounded: Tensor) -> Tensor:
-        # Sums of whole numbers below 2^24 are exact in float32.
-        return ((rounded @ self.basis_D.float()).add_(self._middle_code)).long()[..., None]
+        # Sums of whole numbers below 2^24 are exact in float32, but not in autocast's bfloat16.
+        with torch.autocast(rounded.device.type, enabled=False):
+            return (rounded @ self.basis_D.float()).add_(self._middle_code).long()[..., None]
 
 
 class _SquashAndRound(torch.autograd.Function):

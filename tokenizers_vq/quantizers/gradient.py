@@ -78,7 +78,11 @@ class GradientVQ(Quantizer):
         return nn.functional.embedding(codes[..., 0], self.codebook_KD)
 
     def forward(self, latents: Tensor, is_valid: Tensor | None = None) -> Quantized:
-        """Nearest code, straight-through gradient. Metrics: usage, perplexity, dead, revived."""
+        """Nearest code, straight-through gradient. Metrics: usage, perplexity, dead, revived.
+
+        The regularisers are part of the loss in training mode alone: they may be taken over the batches of all
+        ranks, which in validation may be of unequal number.
+        """
         self.check_latents(latents, is_valid)
         x_ND = latents.reshape(-1, self.dim).float()
         weight_N = x_ND.new_ones(x_ND.shape[0]) if is_valid is None else is_valid.reshape(-1).float()
@@ -89,9 +93,10 @@ class GradientVQ(Quantizer):
         codebook_N = (x_ND.detach() - quantized_ND).square().mean(dim=1)
         error_N = self.commitment * commitment_N + self.codebook_weight * codebook_N
         loss = (error_N * weight_N).sum() / weight_N.sum().clamp(min=1)
-        for regulariser in self.regularisers:
-            loss = loss + regulariser(x_ND, weight_N, self.codebook_KD)
         if self.training:
+            with torch.autocast(x_ND.device.type, enabled=False):
+                for regulariser in self.regularisers:
+                    loss = loss + regulariser(x_ND, weight_N, self.codebook_KD)
             self.usage.update(codes_N1, is_valid)
         quantized = quantized_ND.detach().reshape(latents.shape).to(latents.dtype)
         return Quantized(

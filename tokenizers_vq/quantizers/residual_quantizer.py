@@ -56,11 +56,11 @@ class ResidualQuantizer(Quantizer):
     def encode(self, latents: Tensor) -> Tensor:
         """Codes (..., Q) int64 of latents (..., dim)."""
         self.check_latents(latents)
-        residual, codes = latents, []
+        residual, codes = latents.float(), []
         with torch.no_grad():
             for level in self._levels():
                 codes.append(level.encode(residual))
-                residual = residual - level.decode(codes[-1]).to(residual.dtype)
+                residual = residual - level.decode(codes[-1]).float()
         return torch.cat(codes, dim=-1)
 
     def decode(self, codes: Tensor) -> Tensor:
@@ -81,7 +81,8 @@ class ResidualQuantizer(Quantizer):
             depth = kept_levels(
                 latents, self.num_codebooks, self.quantizer_dropout, self._key, self.num_updates
             )
-        residual, total, loss = latents, torch.zeros_like(latents), latents.new_zeros(())
+        residual, loss = latents.float(), latents.new_zeros((), dtype=torch.float32)
+        total = torch.zeros_like(residual)
         codes: list[Tensor] = []
         metrics: dict[str, Tensor] = {}
         for index, level in enumerate(self._levels()):
@@ -94,7 +95,7 @@ class ResidualQuantizer(Quantizer):
             loss = loss + out.loss / self.num_codebooks
             codes.append(out.codes)
             metrics |= numbered(out.metrics, index)
-        return Quantized(total, torch.cat(codes, dim=-1), loss, metrics)
+        return Quantized(total.to(latents.dtype), torch.cat(codes, dim=-1), loss, metrics)
 
     def _levels(self) -> list[Quantizer]:
         return [level for level in self.levels if isinstance(level, Quantizer)]

@@ -167,6 +167,26 @@ def test_padding_does_not_count(maker):
 
 
 @pytest.mark.parametrize("maker", MAKERS)
+def test_codes_are_the_same_under_autocast(maker):
+    quantizer = trained(maker).eval()
+    if any(isinstance(module, torch.nn.Linear) for module in quantizer.modules()):
+        pytest.skip("its linear layers are meant to run in bfloat16")
+    expected = quantizer(latents(9)).codes
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(quantizer.encode(latents(9)), expected)
+        assert torch.equal(quantizer(latents(9)).codes, expected)
+
+
+@pytest.mark.parametrize("maker", MAKERS)
+def test_latents_keep_their_dtype(maker):
+    quantizer = trained(maker)
+    with torch.autocast("cpu", torch.bfloat16):
+        out = quantizer(latents(9).bfloat16().requires_grad_())
+    assert out.latents.dtype == torch.bfloat16
+    assert out.loss.isfinite()
+
+
+@pytest.mark.parametrize("maker", MAKERS)
 def test_wrong_shapes_are_named(maker):
     with pytest.raises(ValueError, match=r"expected \(\.\.\., 4\)"):
         maker()(torch.randn(2, 5))
