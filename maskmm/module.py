@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import lightning
@@ -81,6 +82,11 @@ class MaskedModule(lightning.LightningModule):
                 ids = [self.vocabulary.slice(source.name, codebook) for codebook in range(vectors.shape[0])]
                 table = self.model.embedding.codes.weight
                 start_from_code_vectors(table, vectors, ids, std, seed=seed * 1000 + index)
+
+    @cached_property
+    def fingerprints(self) -> dict[str, str]:
+        """Fingerprint of each tokenizer that the module's codes come from, by modality."""
+        return {source.name: load_tokenizer(source.tokenizer).fingerprint() for source in self.sources}
 
     def forward(self, batch: MaskedSequence) -> Tensor:
         """(N, D) features of a batch's inputs."""
@@ -161,6 +167,7 @@ class MaskedModule(lightning.LightningModule):
             "vocabulary": self.vocabulary.to_dict(),
             "transformer": self.model.config.to_dict(),
             "tokenizers": {source.name: str(source.tokenizer) for source in self.sources},
+            "fingerprints": self.fingerprints,
         }
         checkpoint["rng_state"] = torch.get_rng_state()
         checkpoint["cuda_rng_states"] = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []

@@ -75,7 +75,25 @@ def export_lightning(
         name: source if isinstance(source, Tokenizer) else load_tokenizer(source, allow)
         for name, source in sources.items()
     }
+    _check_fingerprints(path, told.get("fingerprints", {}), loaded, given=tokenizers or {})
     save_checkpoint(folder, model, loaded, generation_defaults)
+
+
+def _check_fingerprints(
+    path: Path | str, trained: Mapping[str, str], loaded: Mapping[str, Tokenizer], given: Mapping[str, object]
+) -> None:
+    """Refuse a folder whose tokenizer was trained anew since; one given by the caller is meant, and logged."""
+    for name, fingerprint in trained.items():
+        found = loaded[name].fingerprint()
+        if found == fingerprint:
+            continue
+        message = (
+            f"{path} was trained on codes of the {name!r} tokenizer {fingerprint[:12]}, but the folder now holds "
+            f"{found[:12]}"
+        )
+        if name not in given:
+            raise ValueError(f"{message}; name the folder of the right one (tokenizers={{{name!r}: FOLDER}})")
+        _log.warning("%s, which was asked for", message)
 
 
 def export_tokenizer(

@@ -71,6 +71,20 @@ def test_an_average_that_never_began_is_not_exported(sources, tmp_path, caplog) 
     assert "never updated" in caplog.text
 
 
+def test_a_tokenizer_trained_anew_since_is_refused(tmp_path, caplog) -> None:
+    folder = tmp_path / "tokenizer"
+    tokenizer = ImageVQ(image_size=16, width=8, codebook_size=16, code_dim=4)
+    tokenizer.save(folder)
+    path = fit(Toy([ModalitySource("image", str(folder))], TINY), tmp_path / "run", [])
+    with torch.no_grad():
+        next(tokenizer.parameters()).add_(1.0)
+    tokenizer.save(folder)
+    with pytest.raises(ValueError, match="trained on codes of the 'image' tokenizer"):
+        export_lightning(path, tmp_path / "refused")
+    export_lightning(path, tmp_path / "asked", {"image": folder})
+    assert "which was asked for" in caplog.text
+
+
 def test_plain_weights_through_the_verb(sources, toy_tokenizers, tmp_path, capsys) -> None:
     path = fit(Toy(sources, TINY), tmp_path / "run", [])
     (tmp_path / "tokenizers" / "text").rename(tmp_path / "moved")
