@@ -116,17 +116,36 @@ class MaskedModule(lightning.LightningModule):
         """Start the sums of this validation."""
         self._sums: dict[tuple[str, str], Tensor] = {}
 
+    def on_test_epoch_start(self) -> None:
+        """Start the sums of this test."""
+        self._sums = {}
+
     def validation_step(self, batch: MaskedSequence, batch_idx: int) -> None:
         """Add one batch to the sums."""
-        output = self.objective(self.model, batch, self.key.fold("validation").at(batch_idx))
+        self._add(batch, self.key.fold("validation").at(batch_idx))
+
+    def test_step(self, batch: MaskedSequence, batch_idx: int) -> None:
+        """Add one batch to the sums."""
+        self._add(batch, self.key.fold("test").at(batch_idx))
+
+    def on_validation_epoch_end(self) -> None:
+        """Log loss, accuracy and bits per token of all batches."""
+        self._log_sums("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Log loss, accuracy and bits per token of all batches."""
+        self._log_sums("test")
+
+    def _add(self, batch: MaskedSequence, key: Key) -> None:
+        output = self.objective(self.model, batch, key)
         figures = {("part", name): pair for name, pair in output.parts.items()}
         figures |= {("metric", name): pair for name, pair in output.metrics.items()}
         for name, (value, count) in figures.items():
             pair = torch.stack([value.detach().float(), count.detach().float()])
             self._sums[name] = self._sums[name] + pair if name in self._sums else pair
 
-    def on_validation_epoch_end(self) -> None:
-        """Log loss, accuracy and bits per token, each divided by its count over all batches and ranks."""
+    def _log_sums(self, split: str) -> None:
+        """Each figure is divided by its count over all batches and ranks."""
         if not self._sums:
             return
         # Objectives name every figure on every rank, so the tables agree.
@@ -134,9 +153,9 @@ class MaskedModule(lightning.LightningModule):
         sums = [(kind, name, value, count) for (kind, name), (value, count) in zip(self._sums, table)]
         parts = {name: (value, count) for kind, name, value, count in sums if kind == "part"}
         loss = total_loss(parts, {name: count for name, (_, count) in parts.items()}, self.weights)
-        self.log("val/loss", loss, prog_bar=True)
+        self.log(f"{split}/loss", loss, prog_bar=True)
         self.log_dict(
-            {f"val/{n}": value / count for kind, n, value, count in sums if kind == "metric" and count}
+            {f"{split}/{n}": value / count for kind, n, value, count in sums if kind == "metric" and count}
         )
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:

@@ -27,8 +27,8 @@ Batch = dict[str, Any]
 class TokenizerModule(L.LightningModule):
     """Trains one tokenizer on batches {"media": ..., optional "lengths": (B,) int64}.
 
-    Logs for training and validation the loss and its parts, and for each codebook usage, perplexity and dead codes;
-    in training also the codes revived in the step. Gradient clipping is the Trainer's.
+    Logs for training, validation and test the loss and its parts, and for each codebook usage, perplexity and dead
+    codes; in training also the codes revived in the step. Gradient clipping is the Trainer's.
 
     Args:
         tokenizer: what to train.
@@ -79,17 +79,35 @@ class TokenizerModule(L.LightningModule):
         """Start counting codes."""
         self._count_QK.zero_()
 
+    def on_test_epoch_start(self) -> None:
+        """Start counting codes."""
+        self._count_QK.zero_()
+
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Losses of one batch; its codes are counted over the whole epoch."""
-        out = self._forward(batch)
-        self._count_QK += count_codes(out.codes, self.tokenizer.spec.codebook_size)
-        values = {f"val/{name}": value for name, value in ({"loss": out.loss} | out.parts).items()}
-        self.log_dict(values, batch_size=len(batch["media"]), sync_dist=True)
+        self._measure(batch, "val")
         if batch_idx == 0:
             self._show(batch)
 
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """Losses of one batch; its codes are counted over the whole epoch."""
+        self._measure(batch, "test")
+
     def on_validation_epoch_end(self) -> None:
         """Log the codebooks' health over all validation media."""
+        self._log_health("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Log the codebooks' health over all test media."""
+        self._log_health("test")
+
+    def _measure(self, batch: Batch, split: str) -> None:
+        out = self._forward(batch)
+        self._count_QK += count_codes(out.codes, self.tokenizer.spec.codebook_size)
+        values = {f"{split}/{name}": value for name, value in ({"loss": out.loss} | out.parts).items()}
+        self.log_dict(values, batch_size=len(batch["media"]), sync_dist=True)
+
+    def _log_health(self, split: str) -> None:
         sum_over_ranks(self._count_QK)
         for index, count_K in enumerate(self._count_QK):
             values = {
@@ -97,7 +115,7 @@ class TokenizerModule(L.LightningModule):
                 "perplexity": perplexity(count_K),
                 "dead": (count_K == 0).sum().float(),
             }
-            self.log_dict({f"val/{name}/{index}": value for name, value in values.items()})
+            self.log_dict({f"{split}/{name}/{index}": value for name, value in values.items()})
 
     def configure_optimizers(self) -> Any:
         """AdamW with linear warm-up and cosine decay over the Trainer's total steps."""

@@ -13,7 +13,7 @@ from lightning.pytorch.callbacks import EMAWeightAveraging
 from maskmm.module import MaskedModule
 from maskmm.objectives.cross_entropy import MaskedCrossEntropy
 from tests.maskmm.conftest import build_tokenizers
-from tests.maskmm.training import TINY, build_data, build_module, build_trainer, write_toy_data
+from tests.maskmm.training import TINY, build_data, build_module, build_trainer, part_of, write_toy_data
 from tokenizers_vq.contract import Modality, ModalitySource
 
 
@@ -135,3 +135,36 @@ def test_clipping_is_done_once_and_by_norm(sources: list[ModalitySource], tmp_pa
     trainer.fit(Scaled(sources, TINY), build_data(tmp_path, sources, num_steps=3))
     before, after = norms[::2], norms[1::2]
     assert min(before) > 1 and after == pytest.approx([0.25] * 3, rel=1e-4)
+
+
+def test_the_test_split_has_figures_of_its_own(sources: list[ModalitySource], tmp_path: Path) -> None:
+    module, data = build_module(sources), build_data(tmp_path, sources)
+    trainer = build_trainer(tmp_path)
+    (first,) = trainer.test(module, data, verbose=False)
+    (second,) = trainer.test(module, data, verbose=False)
+    (validated,) = trainer.validate(module, data, verbose=False)
+    assert first == second
+    assert {"test/loss", "test/image/0/masked/accuracy"} <= set(first)
+    assert first["test/loss"] != validated["val/loss"]
+
+
+def test_validation_does_not_depend_on_the_batch_size(sources: list[ModalitySource], tmp_path: Path) -> None:
+    """Sums and counts over the whole split, not means of means."""
+    module, trainer = build_module(sources), build_trainer(tmp_path)
+    losses = []
+    for batches in (1, 4):
+        batch = build_data(tmp_path, sources).batches("val")(0)
+        parts = [part_of(batch, index.tolist()) for index in torch.arange(8).chunk(batches)]
+        loader = torch.utils.data.DataLoader(parts, batch_size=None)  # type: ignore[arg-type]
+        trainer.validate(module, loader, verbose=False)
+        losses.append(float(trainer.logged_metrics["val/loss"]))
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_precisions_train(sources: list[ModalitySource], tmp_path: Path, precision: str) -> None:
+    trainer = build_trainer(tmp_path, max_steps=3, log_every_n_steps=1, precision=precision)
+    module = build_module(sources)
+    trainer.fit(module, build_data(tmp_path, sources, num_steps=3))
+    assert bool(torch.isfinite(trainer.logged_metrics["train/loss"]))
+    assert all(p.dtype == torch.float32 and bool(p.isfinite().all()) for p in module.parameters())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,13 @@ import torch
 from datamodules.store import TokenItems, write_store
 from datamodules.tokens import PairedTokens
 from maskmm.masking.any_to_any import AnyToAnyMasking
+from maskmm.masking.base import MaskedSequence
 from maskmm.masking.transforms import DropModalities, LengthQueries
 from maskmm.model import TransformerConfig
 from maskmm.module import MaskedModule
 from maskmm.optim import OptimConfig
 from maskmm.packing import Packer
+from maskmm.sequence import take_samples
 from tests.maskmm.conftest import build_tokenizers
 from tokenizers_vq.contract import ModalitySource, Tokenizer
 
@@ -81,3 +84,12 @@ def build_trainer(folder: Path, **changes: Any) -> lightning.Trainer:
         "enable_model_summary": False,
     }
     return lightning.Trainer(default_root_dir=folder, **(settings | changes))
+
+
+def part_of(batch: MaskedSequence, index: list[int]) -> MaskedSequence:
+    """Some samples of a masked batch, as a batch of their own."""
+    kept = torch.tensor(index)
+    rows = torch.cat([(batch.inputs.sample == b).nonzero().flatten() for b in index])
+    inputs = take_samples(batch.inputs, kept)
+    fields = {name: getattr(batch, name)[rows] for name in ("mask_kind", "targets", "is_target", "part")}
+    return replace(batch, inputs=inputs, **fields).with_target_rows()

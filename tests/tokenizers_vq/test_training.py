@@ -67,6 +67,13 @@ def test_fit_logs_health_and_shows_pictures(tmp_path):
     assert shown == [("val/reconstruction", (1, 32, 128))]
 
 
+def test_test_media_have_figures_of_their_own(tmp_path):
+    media = Media(1)
+    media.test_dataloader = lambda: media._loader(3)
+    (figures,) = trainer(tmp_path, 1).test(module(), media, verbose=False)
+    assert {"test/loss", "test/reconstruction", "test/usage/0", "test/dead/1"} <= set(figures)
+
+
 def test_interrupted_and_resumed_is_uninterrupted(tmp_path):
     straight = module()
     trainer(tmp_path, 6).fit(straight, Media(6))

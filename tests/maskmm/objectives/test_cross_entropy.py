@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -14,8 +12,9 @@ from maskmm.masking.base import MaskedSequence
 from maskmm.masking.transforms import DropModalities, LengthQueries
 from maskmm.model import MaskedTransformer, TransformerConfig
 from maskmm.objectives.cross_entropy import MaskedCrossEntropy, part_names, total_loss
-from maskmm.sequence import pack, take_samples
+from maskmm.sequence import pack
 from tests.maskmm.decoding.stubs import MODALITIES, VOCABULARY, full_batch
+from tests.maskmm.training import part_of
 from tokenizers_vq.contract import Key, TokenBatch
 
 KEY = Key(0)
@@ -32,15 +31,6 @@ def masked(num_samples: int = 12) -> MaskedSequence:
     batch = DropModalities([0.2, 0.4, 0.4])(full_batch(num_samples), KEY.fold("drop"))
     batch = LengthQueries(MODALITIES, 0.3)(batch, KEY.fold("ask"))
     return AnyToAnyMasking()(pack(batch, VOCABULARY), KEY).with_target_rows()
-
-
-def part_of(batch: MaskedSequence, index: list[int]) -> MaskedSequence:
-    """Some samples of a masked batch, as a batch of their own."""
-    kept = torch.tensor(index)
-    rows = torch.cat([(batch.inputs.sample == b).nonzero().flatten() for b in index])
-    inputs = take_samples(batch.inputs, kept)
-    fields = {name: getattr(batch, name)[rows] for name in ("mask_kind", "targets", "is_target", "part")}
-    return replace(batch, inputs=inputs, **fields).with_target_rows()
 
 
 @pytest.mark.parametrize("label_smoothing", [0.0, 0.1])
