@@ -9,6 +9,7 @@ from typing import Any
 
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
+from maskmm.cli.config_errors import shorten
 from maskmm.cli.lightning import MaskmmCLI, with_found_configs
 from tokenizers_vq.contract import ModalitySource
 
@@ -41,5 +42,5 @@ def build(configs: Sequence[str]) -> tuple[Any, Any, list[ModalitySource]]:
                 args=arguments,
             )
     except (argparse.ArgumentError, MisconfigurationException) as error:
-        raise ValueError(str(error)) from error
+        raise ValueError(shorten(str(error))) from error
     return cli.model, cli.datamodule, list(cli.config_init.modalities)

@@ -8,17 +8,33 @@ from __future__ import annotations
 import argparse
 import logging
 import warnings
+import zipfile
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 from jsonargparse import Namespace
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
+from maskmm.cli.config_errors import shorten
 from maskmm.cli.configs import find_config
+from maskmm.cli.files import check_file
 from maskmm.cli.precision import choose_precision
+from maskmm.cli.processes import check_processes
 from tokenizers_vq.contract import ModalitySource
 
+_CHECKPOINT_WORDS = ("best", "last", "hpc")
 _CONFIG_FLAGS = ("-c", "--config")
+
+
+class _SaveFitConfig(SaveConfigCallback):
+    """Says in the run's folder how it was trained; measuring it later leaves that alone."""
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if stage == "fit":
+            super().setup(trainer, pl_module, stage)
 
 
 class MaskmmCLI(LightningCLI):
@@ -45,9 +61,23 @@ class MaskmmCLI(LightningCLI):
         parser.link_arguments("trainer.max_steps", "data.init_args.num_steps")
         parser.set_defaults({"trainer.default_root_dir": "runs/default"})
 
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Refuse a checkpoint that is not there before anything is built; Lightning then opens it."""
+        super().parse_arguments(parser, args)
+        verb = self.config.get("subcommand")
+        path = self.config[verb].get("ckpt_path") if verb else None
+        if path is not None and path not in _CHECKPOINT_WORDS:
+            check_file(Path(path), "a .ckpt file written by `maskmm fit`")
+            # torch's files are zip archives, whose table of contents is at the end.
+            if not zipfile.is_zipfile(path):
+                raise ValueError(
+                    f"{path} is truncated or no checkpoint; expected a .ckpt file of `maskmm fit`"
+                )
+
     def before_instantiate_classes(self) -> None:
         """Choose the precision, and make the default logger write into the run's folder."""
         trainer = self.config[self.subcommand].trainer
+        check_processes(trainer.devices, str(trainer.accelerator))
         trainer.precision = choose_precision(trainer.precision, str(trainer.accelerator))
         if trainer.logger is None or trainer.logger is True:
             init_args = Namespace(save_dir=trainer.default_root_dir, name="", version="")
@@ -76,17 +106,22 @@ def run_cli(arguments: Sequence[str]) -> MaskmmCLI:
             warnings.filterwarnings("ignore", message=".*LeafSpec")
             # A run that goes on finds its own checkpoints.
             warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
+            # validate and test take the averaged weights, which the checkpoint holds as the weights.
+            warnings.filterwarnings(
+                "ignore", message="You're using the WeightAveraging callback, but loading"
+            )
             return MaskmmCLI(
                 subclass_mode_model=True,
                 subclass_mode_data=True,
                 seed_everything_default=0,
+                save_config_callback=_SaveFitConfig,
                 save_config_kwargs={"overwrite": True},
                 parser_kwargs={"exit_on_error": False},
                 load_from_checkpoint_support=False,
                 args=with_found_configs(arguments),
             )
     except (argparse.ArgumentError, MisconfigurationException) as error:
-        raise ValueError(str(error)) from error
+        raise ValueError(shorten(str(error))) from error
 
 
 def with_found_configs(arguments: Sequence[str]) -> list[str]:

@@ -14,9 +14,10 @@ def settle_threads() -> None:
     A waiting OpenMP thread spins by default: with the other core busy, a step of 141 ms took 770 ms so.
     """
     os.environ.setdefault("GOMP_SPINCOUNT", "0")
-    os.environ.setdefault("OMP_NUM_THREADS", str(min(MOST_THREADS, _cores())))
+    os.environ.setdefault("OMP_NUM_THREADS", str(min(MOST_THREADS, num_cores())))
 
 
-def _cores() -> int:
+def num_cores() -> int:
+    """Cores that this process may use."""
     # A container or a batch system may grant fewer cores than the machine has; only Linux tells.
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

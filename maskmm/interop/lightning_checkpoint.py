@@ -33,9 +33,10 @@ def read_lightning(path: Path | str) -> dict[str, Any]:
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
+        # Not torch's own words: they advise to load the file unsafely.
         raise ValueError(
-            f"{path} is truncated, or holds more than tensors and plain values: {reason}"
+            f"{path} is truncated, or holds more than tensors and plain values; copy it again, or give a .ckpt file "
+            "written by `maskmm fit`"
         ) from error
     if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
         raise ValueError(f"{path} has no state_dict, expected a .ckpt file written by `maskmm fit`")
@@ -71,10 +72,7 @@ def export_lightning(
     model = MaskedTransformer(vocabulary, TransformerConfig.from_dict(told["transformer"]))
     _load_part(model, trained_weights(checkpoint), "model.", path)
     sources = {**told["tokenizers"], **(tokenizers or {})}
-    loaded = {
-        name: source if isinstance(source, Tokenizer) else load_tokenizer(source, allow)
-        for name, source in sources.items()
-    }
+    loaded = {name: _tokenizer(name, source, allow) for name, source in sources.items()}
     _check_fingerprints(path, told.get("fingerprints", {}), loaded, given=tokenizers or {})
     save_checkpoint(folder, model, loaded, generation_defaults)
 
@@ -141,6 +139,17 @@ def trained_weights(checkpoint: Mapping[str, Any]) -> Mapping[str, Tensor]:
         _log.warning("the averaged weights were never updated; the current weights are exported")
         return checkpoint["current_model_state"]
     return checkpoint["state_dict"]
+
+
+def _tokenizer(name: str, source: Tokenizer | Path | str, allow: Iterable[type]) -> Tokenizer:
+    if isinstance(source, Tokenizer):
+        return source
+    if not Path(source).is_dir():
+        raise ValueError(
+            f"{source}, the tokenizer of {name!r}, is no folder in {Path.cwd()}: run this where the model was trained, "
+            f"or name the folder (--tokenizer {name}=FOLDER)"
+        )
+    return load_tokenizer(source, allow)
 
 
 def _load_part(module: nn.Module, weights: Mapping[str, Tensor], prefix: str, path: Path | str) -> None:

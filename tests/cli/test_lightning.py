@@ -29,6 +29,9 @@ class Module(L.LightningModule):
     def training_step(self, batch, batch_idx):
         return self.layer(batch).square().mean()
 
+    def test_step(self, batch, batch_idx):
+        self.layer(batch)
+
     def configure_optimizers(self):
         return torch.optim.SGD(self.parameters(), lr=self.lr)
 
@@ -43,6 +46,8 @@ class Data(L.LightningDataModule):
 
     def train_dataloader(self):
         return torch.utils.data.DataLoader(torch.ones(8, 2), batch_size=2)
+
+    test_dataloader = train_dataloader
 """
 CONFIG = """
 modalities:
@@ -110,6 +115,7 @@ def test_the_saved_config_can_be_run_again(folder: Path) -> None:
         ("--model=cli_test_plugin.Modul", "Modul"),
         ("--modalities=[{name: image, tokeniser: x}]", "tokeniser"),
         ("--trainer.devices=0", "devices"),
+        ("--trainer.devices=100000", "devices=100000"),
     ],
 )
 def test_a_typo_is_one_line_and_exit_code_2(
@@ -123,7 +129,7 @@ def test_a_typo_is_one_line_and_exit_code_2(
 def test_a_config_of_the_installation_is_found_by_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = folder / "installed"
     (root / "experiment").mkdir(parents=True)
-    (root / "experiment/x.yaml").write_text("")
+    (root / "experiment/x.yaml").write_text("{}")
     monkeypatch.setattr(configs, "config_root", lambda: root)
     name = "configs/experiment/x.yaml"
     expected = str(root / "experiment/x.yaml")
@@ -131,7 +137,7 @@ def test_a_config_of_the_installation_is_found_by_name(folder: Path, monkeypatch
         "fit", "-c", expected, f"--config={expected}", "-c", "run.yaml",
     ]  # fmt: skip
     (folder / "configs/experiment").mkdir(parents=True)
-    (folder / name).write_text("")
+    (folder / name).write_text("{}")
     assert configs.find_config(name) == name
 
 
@@ -157,3 +163,34 @@ def test_half_precision_is_refused_where_it_is_emulated(asked: str, monkeypatch:
     monkeypatch.setattr(precision, "has_fast_bf16", lambda: True)
     if asked.startswith("bf16"):
         assert precision.choose_precision(asked, "cpu") == asked
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [("", "is None"), ("- 1", "is [1]"), ("a: [", "no YAML"), (b"\xff", "no YAML")]
+)
+def test_a_config_that_is_no_mapping_is_named(
+    folder: Path, content: str | bytes, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "bad.yaml").write_bytes(content if isinstance(content, bytes) else content.encode())
+    assert main(["fit", "-c", "bad.yaml"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("maskmm: error: config bad.yaml ") and message in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("content", [None, b"half a file"])
+def test_a_checkpoint_that_is_not_there_or_cut_short_is_named(
+    folder: Path, content: bytes | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if content is not None:
+        (folder / "a.ckpt").write_bytes(content)
+    assert main(["fit", "-c", "run.yaml", "--ckpt_path", "a.ckpt"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("maskmm: error: a.ckpt ") and error.count("\n") == 1
+
+
+def test_measuring_leaves_the_config_of_the_fit_alone(folder: Path) -> None:
+    fit("--trainer.default_root_dir=run")
+    before = (folder / "run/config.yaml").read_text()
+    run_cli(["test", "-c", "run/config.yaml"])
+    assert (folder / "run/config.yaml").read_text() == before
