@@ -22,12 +22,11 @@ def build_vocabulary(modalities: Sequence[Modality | ModalitySource], num_mask_k
 
 
 class Packer:
-    """TokenBatch -> MaskedSequence.
+    """TokenBatch -> MaskedSequence, with one [CLS] row a sample, as the pipeline packs too.
 
     Args:
         modalities: the model's modalities; a source reads its spec from its tokenizer's folder.
         masking: what is hidden and what is asked.
-        has_cls: one [CLS] row a sample.
         num_mask_kinds: size of the vocabulary's family of mask ids.
         sorts_by_length: order samples by length, which lets CPU attention batch equal lengths.
         target_capacity: fill lists of target rows up to multiples of this, for compiled steps.
@@ -37,20 +36,18 @@ class Packer:
         self,
         modalities: list[Modality] | list[ModalitySource],
         masking: Masking,
-        has_cls: bool = True,
         num_mask_kinds: int = 1,
         sorts_by_length: bool = True,
         target_capacity: int | None = None,
     ) -> None:
         self.vocabulary = build_vocabulary(modalities, num_mask_kinds)
         self.masking = masking
-        self.has_cls = has_cls
         self.sorts_by_length = sorts_by_length
         self.target_capacity = target_capacity
 
     def __call__(self, batch: TokenBatch, key: Key) -> MaskedSequence:
         """Pack and mask one batch; the same for a key at any number of workers."""
-        sequence = pack(batch, self.vocabulary, self.has_cls)
+        sequence = pack(batch, self.vocabulary)
         if self.sorts_by_length:
             lengths = sequence.cu_seqlens[1:] - sequence.cu_seqlens[:-1]
             sequence = take_samples(sequence, torch.argsort(lengths, descending=True, stable=True))

@@ -29,13 +29,11 @@ class Request:
         conditions: one segment a sample.
         sources: modality of each condition.
         originals: codes (*shape, Q) of the target that belongs to each condition.
-        has_cls: as the model is trained.
     """
 
     conditions: TokenBatch
     sources: tuple[str, ...]
     originals: list[Tensor]
-    has_cls: bool
 
 
 class SampleLogger(lightning.Callback):
@@ -97,7 +95,6 @@ class SampleLogger(lightning.Callback):
                 [name],
                 self.decoder,
                 seed=self.seed,
-                has_cls=request.has_cls,
             )
             codes = [sample[name][0] for sample in made.samples(pl_module.vocabulary.modalities)]
             self._show(writer, f"samples/{name}", name, codes, request.sources, trainer.global_step)
@@ -158,6 +155,5 @@ def choose_requests(batch: MaskedSequence, targets: Sequence[str], num_samples: 
                 TokenBatch.from_samples(conditions, modalities),
                 sources,
                 [sample[name][0] for sample in chosen],
-                has_cls=bool((sequence.segment < 0).any()),
             )
     return requests

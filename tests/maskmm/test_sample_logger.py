@@ -91,10 +91,8 @@ def test_samples_are_made_by_the_averaged_model_in_eval_mode(
     assert seen == [(False, False)] * 3
 
 
-def packed(
-    sources: list[ModalitySource], samples: list[dict[str, torch.Tensor]], has_cls: bool = True
-) -> Any:
-    packer = Packer(sources, AnyToAnyMasking(), has_cls=has_cls)
+def packed(sources: list[ModalitySource], samples: list[dict[str, torch.Tensor]]) -> Any:
+    packer = Packer(sources, AnyToAnyMasking())
     return packer(TokenBatch.from_samples(samples, packer.vocabulary.modalities), Key(0))
 
 
@@ -103,13 +101,11 @@ def test_conditions_take_turns_and_lengths_are_left_out(sources: list[ModalitySo
     speech = torch.full((6, 2), 2)
     whole = {"image": image, "text": text, "speech": speech}
     asked = {"image": image, "text.length": torch.tensor([4])}
-    batch = packed(
-        sources, [whole, asked, {"text": text}, whole, {"image": image, "text": text}], has_cls=False
-    )
+    batch = packed(sources, [whole, asked, {"text": text}, whole, {"image": image, "text": text}])
     requests = choose_requests(batch, ["image", "text", "speech"], num_samples=8)
     assert requests["image"].sources == ("speech", "text", "text")
     assert requests["speech"].sources == ("image", "text")
-    assert requests["text"].conditions.num_samples == 3 and not requests["text"].has_cls
+    assert requests["text"].conditions.num_samples == 3
     assert all(torch.equal(codes, image) for codes in requests["image"].originals)
     conditions = requests["speech"].conditions.samples(batch.inputs.vocabulary.modalities)
     assert torch.equal(conditions[0]["image"][0], image) and torch.equal(conditions[1]["text"][0], text)
