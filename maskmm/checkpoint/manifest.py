@@ -129,6 +129,8 @@ class Manifest:
             )
         try:
             data = json.loads(path.read_text())
+            if "class_path" in data:
+                raise ValueError(f"{folder} holds a tokenizer; give the folder of a whole checkpoint")
             version, packages = data.pop("format_version"), data["packages"]
         except (json.JSONDecodeError, UnicodeDecodeError, KeyError, AttributeError, TypeError) as error:
             raise ValueError(f"{path} is not the config.json of a checkpoint: {error!r}") from error

@@ -41,6 +41,6 @@ def build(configs: Sequence[str]) -> tuple[Any, Any, list[ModalitySource]]:
                 parser_kwargs={"exit_on_error": False},
                 args=arguments,
             )
-    except (argparse.ArgumentError, MisconfigurationException) as error:
+    except (argparse.ArgumentError, MisconfigurationException, ValueError) as error:
         raise ValueError(shorten(str(error))) from error
     return cli.model, cli.datamodule, list(cli.config_init.modalities)

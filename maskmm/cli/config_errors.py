@@ -15,7 +15,7 @@ _NOISE = (
     "Does not validate against any of the Union subtypes",
     "Subtypes: ",
     "Errors:",
-    "- Expected a <class 'NoneType'>",
+    "Expected a <class 'NoneType'>",
     "Given value type: ",
 )
 _MOST_VALUE = 60
@@ -29,10 +29,12 @@ def shorten(message: str) -> str:
     """
     kept: list[str] = []
     class_path = ""
+    if message.startswith("Caught "):  # of a data worker, with its traceback
+        return message
     if message.startswith("the following arguments are required: "):
         return f"{message}; name them in a config: -c FILE"
     for line in (line.strip() for line in message.strip().splitlines()):
-        if line.startswith(_NOISE):
+        if line.removeprefix("- ").startswith(_NOISE):
             continue
         where = _PATH.match(line)
         if where:

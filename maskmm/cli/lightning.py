@@ -120,7 +120,7 @@ def run_cli(arguments: Sequence[str]) -> MaskmmCLI:
                 load_from_checkpoint_support=False,
                 args=with_found_configs(arguments),
             )
-    except (argparse.ArgumentError, MisconfigurationException) as error:
+    except (argparse.ArgumentError, MisconfigurationException, ValueError) as error:
         raise ValueError(shorten(str(error))) from error
 
 

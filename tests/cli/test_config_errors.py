@@ -36,5 +36,11 @@ def test_types_are_plain_and_small_values_kept() -> None:
     assert shorten(message) == "trainer.x: expected int (given: 17)"
 
 
+def test_other_messages_stay_as_they_are() -> None:
+    worker = "Caught ValueError in DataLoader worker process 0.\nOriginal Traceback:\nValueError: bad"
+    assert shorten(worker) == worker
+    assert shorten("num_steps=0, expected at least 1") == "num_steps=0, expected at least 1"
+
+
 def test_a_missing_config_says_how_to_give_one() -> None:
     assert shorten("the following arguments are required: fit.model").endswith("in a config: -c FILE")

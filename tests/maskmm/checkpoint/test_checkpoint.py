@@ -240,3 +240,8 @@ def test_names_cannot_leave_the_folder(toy_folder, name) -> None:
     change_config(toy_folder, models={"main": config["models"]["main"], name: config["models"]["main"]})
     with pytest.raises(ValueError, match="model name"):
         load_checkpoint(toy_folder)
+
+
+def test_a_tokenizer_folder_is_no_checkpoint(toy_folder) -> None:
+    with pytest.raises(ValueError, match="holds a tokenizer; give the folder of a whole checkpoint"):
+        load_checkpoint(toy_folder / "tokenizers" / "image")
