@@ -1,0 +1,88 @@
+"""The block, written out: pre-norm, rotary attention, SwiGLU, optional norms of queries and keys."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from maskmm.nn.block import Block, QueryKeyNorm
+from maskmm.nn.layout import AttentionLayout
+from maskmm.nn.rotary import AxialRotary
+from tests.reference.naive_attention import naive_attend
+
+WIDTH, HEADS = 8, 2
+
+
+def rms(x: Tensor, gain: Tensor) -> Tensor:
+    return x / (x.square().mean(dim=-1, keepdim=True) + 1e-6).sqrt() * gain
+
+
+def turned(x_NHK: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    first, second = x_NHK[..., 0::2], x_NHK[..., 1::2]
+    out = torch.empty_like(x_NHK)
+    out[..., 0::2], out[..., 1::2] = first * cos - second * sin, second * cos + first * sin
+    return out
+
+
+def build(qk_norm: bool) -> Block:
+    torch.manual_seed(0)
+    block = Block(WIDTH, HEADS, ffn_width=12, qk_norm=qk_norm, norm_eps=1e-6, dropout=0.0).double()
+    for parameter in block.parameters():
+        torch.nn.init.normal_(parameter)
+    return block
+
+
+@pytest.mark.parametrize("qk_norm", [False, True])
+def test_equals_the_formula(qk_norm: bool) -> None:
+    block = build(qk_norm)
+    offsets = torch.tensor([0, 3, 3, 8])
+    generator = torch.Generator().manual_seed(1)
+    x_ND = torch.randn(8, WIDTH, dtype=torch.float64, generator=generator)
+    position = torch.randint(9, (8, 2), generator=generator)
+    cos, sin = AxialRotary(WIDTH // HEADS, 2, base=100.0).double()(position)
+    layout = AttentionLayout.build(offsets)
+
+    normed = rms(x_ND, block.attention_norm.weight)
+    q, k, v = (normed @ w.T for w in block.attention.qkv.weight.chunk(3))
+    q, k, v = (t.view(8, HEADS, WIDTH // HEADS) for t in (q, k, v))
+    if block.attention.qk_norm is not None:
+        q = rms(q, block.attention.qk_norm.query_gain)
+        k = rms(k, block.attention.qk_norm.key_gain)
+    q, k = turned(q, cos, sin), turned(k, cos, sin)
+    after = (
+        x_ND
+        + naive_attend(q, k, v, offsets.tolist(), offsets.tolist()).reshape(8, WIDTH)
+        @ block.attention.out.weight.T
+    )
+    gate, up = (rms(after, block.ffn_norm.weight) @ w.T for w in block.ffn.gate_up.weight.chunk(2))
+    expected = after + (gate * gate.sigmoid() * up) @ block.ffn.down.weight.T
+
+    torch.testing.assert_close(block(x_ND, layout, cos, sin), expected)
+
+
+def test_gains_start_at_one_and_have_one_dimension() -> None:
+    """The model's initialisation and the optimizer's decay take what has more for a matrix."""
+    norm = QueryKeyNorm(4, 1e-6)
+    assert [p.shape for p in norm.parameters()] == [(4,), (4,)]
+    assert all(bool((p == 1).all()) for p in norm.parameters())
+
+
+def test_dropout_is_on_both_branches() -> None:
+    block = Block(WIDTH, HEADS, 12, qk_norm=False, norm_eps=1e-6, dropout=0.999999).train()
+    x_ND = torch.randn(3, WIDTH)
+    cos, sin = AxialRotary(WIDTH // HEADS, 1, base=100.0)(torch.zeros(3, 1, dtype=torch.int64))
+    assert torch.equal(block(x_ND, AttentionLayout.build(torch.tensor([0, 3])), cos, sin), x_ND)
+
+
+@pytest.mark.parametrize("lengths", [[4], [2, 4, 1]])
+def test_a_configured_bound_is_held_to(lengths: list[int]) -> None:
+    """Kernels that are told too small a bound leave rows out without a word."""
+    offsets = torch.tensor([0, *torch.tensor(lengths).cumsum(0).tolist()])
+    layout = AttentionLayout.build(offsets, max_length=4)
+    assert (layout.max_q, layout.max_k) == (4, 4)
+    with pytest.raises(ValueError, match="4 rows, expected at most 3"):
+        AttentionLayout.build(offsets, max_length=3)
+    with pytest.raises(RuntimeError, match="more than 3 rows"):
+        AttentionLayout.build(offsets, max_length=3, needs_runs=False)
+    assert AttentionLayout.build(offsets, max_length=4, needs_runs=False).runs is None
