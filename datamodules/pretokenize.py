@@ -12,12 +12,13 @@ from torch import Tensor
 
 from datamodules.corpora.digits.corpus import DigitsCorpus
 from datamodules.corpora.digits.images import augment
+from datamodules.corpora.digits.speed import perturb_speed
 from datamodules.corpora.digits.splits import SPLITS, Split
 from datamodules.store import TokenItems, TokenStore, write_store
 from tokenizers_vq.contract import Key, Tokenizer
 
 log = logging.getLogger(__name__)
-_VERSION = 1  # of what a store holds; another version of this file must not take an old store for its own
+_VERSION = 2  # of what a store holds; another version of this file must not take an old store for its own
 
 
 def pretokenize_digits(
@@ -25,12 +26,14 @@ def pretokenize_digits(
     tokenizers: Mapping[str, Tokenizer],
     folder: Path,
     num_views: int = 8,
+    num_speech_views: int = 1,
     seed: int = 0,
     batch_size: int = 256,
 ) -> None:
     """Write the token stores `train`, `val` and `test` into `folder`.
 
-    Image item `i * num_views + v` is view v of image i: the plain image at v = 0, else an augmented one; validation
+    Image item `i * num_views + v` is view v of image i: the plain image at v = 0, else an augmented one; clips alike
+    with `num_speech_views`, at other speeds. Validation
     and test have plain images alone. Text items are all captions; audio items are the split's clips, in order. A
     store that was already made from the same corpus, tokenizers and settings is left as it is.
 
@@ -39,19 +42,21 @@ def pretokenize_digits(
         tokenizers: by modality name; each is given the media of its own kind (image, text or audio).
         folder: of the three stores.
         num_views: versions of each training image.
+        num_speech_views: versions of each training clip.
         seed: decides the augmentation.
         batch_size: media encoded at once.
 
     Raises:
-        ValueError: num_views or batch_size below 1, no tokenizers, or a kind of media that the corpus lacks.
+        ValueError: a number of views or batch_size below 1, no tokenizers, or a kind of media that the corpus lacks.
     """
-    if num_views < 1 or batch_size < 1 or not tokenizers:
+    if min(num_views, num_speech_views, batch_size) < 1 or not tokenizers:
         raise ValueError(
-            f"num_views={num_views}, batch_size={batch_size}, {len(tokenizers)} tokenizers: expected at least 1 of each"
+            f"num_views={num_views}, num_speech_views={num_speech_views}, batch_size={batch_size}, {len(tokenizers)} "
+            "tokenizers: expected at least 1 of each"
         )
     fingerprints = {name: tokenizer.fingerprint() for name, tokenizer in tokenizers.items()}
     for split in SPLITS:
-        views = num_views if split == "train" else 1
+        views = {"image": num_views, "audio": num_speech_views} if split == "train" else {}
         settings = {
             "content_version": _VERSION,
             "corpus": "digits",
@@ -65,7 +70,7 @@ def pretokenize_digits(
             continue
         items = {}
         for name, tokenizer in tokenizers.items():
-            media, labels = _media(corpus, tokenizer.media, split, views, Key(seed))
+            media, labels = _media(corpus, tokenizer.media, split, views.get(tokenizer.media, 1), Key(seed))
             codes = _encode(tokenizer, media, batch_size)
             items[name] = TokenItems.from_codes(codes, labels, tokenizer.spec, fingerprints[name])
         write_store(folder / split, items, settings)
@@ -91,7 +96,13 @@ def _media(
         return corpus.captions()
     if kind == "audio":
         speech = corpus.speech(split)
-        return speech.waveforms, speech.labels
+        clip_ids = torch.arange(len(speech.waveforms))
+        spoken = [speech.waveforms]
+        spoken += [
+            perturb_speed(speech.waveforms, key.fold("speech view").at(view), clip_ids)
+            for view in range(1, num_views)
+        ]
+        return [clip for clips in zip(*spoken) for clip in clips], speech.labels.repeat_interleave(num_views)
     raise ValueError(f"the digits corpus has no media of kind {kind!r}, only image, text and audio")
 
 

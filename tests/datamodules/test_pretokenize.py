@@ -63,7 +63,7 @@ def tokenizers(gain: float = 1.0) -> dict[str, GreyLevels]:
 
 def test_every_split_and_view(corpus: DigitsCorpus, tmp_path: Path) -> None:
     made = tokenizers()
-    pretokenize_digits(corpus, made, tmp_path, num_views=3, seed=1, batch_size=500)
+    pretokenize_digits(corpus, made, tmp_path, num_views=3, num_speech_views=2, seed=1, batch_size=500)
     assert not made["image"].training and made["text"].training
     for split in ("train", "val", "test"):
         store = TokenStore.open(tmp_path / split)
@@ -73,7 +73,11 @@ def test_every_split_and_view(corpus: DigitsCorpus, tmp_path: Path) -> None:
         plain = made["image"].eval().encode(images[:5])
         for index in range(5):
             assert torch.equal(store.codes("image", index * views), plain[index])
-        assert torch.equal(store.labels("speech"), corpus.speech(split).labels)
+        clips = corpus.speech(split)
+        spoken = 2 if split == "train" else 1
+        assert torch.equal(store.labels("speech"), clips.labels.repeat_interleave(spoken))
+        (plain_clip,) = made["speech"].encode(clips.waveforms[4:5])
+        assert torch.equal(store.codes("speech", 4 * spoken), plain_clip)
         assert torch.equal(store.labels("text"), torch.arange(10).repeat_interleave(num_captions))
         assert bytes(store.codes("text", 3)[:, 0].tolist()).decode() == corpus.captions().texts[3]
     views = TokenStore.open(tmp_path / "train").gather("image", torch.arange(300))[0].reshape(100, 3, -1)

@@ -50,9 +50,9 @@ def _data_stages(settings: QuickstartSettings, seed: int) -> list[Stage]:
         Stage(
             "tokens",
             "Encoding the corpus",
-            {"num_views": settings.num_views},
+            {"num_views": settings.num_views, "num_speech_views": settings.num_speech_views},
             (data.STORE,),
-            lambda: data.make_store(seed, settings.num_views),
+            lambda: data.make_store(seed, settings.num_views, settings.num_speech_views),
         ),
     ]
 

@@ -38,7 +38,7 @@ def learn_text(seed: int, vocab_size: int, max_length: int) -> None:
         tokenizer.save(folder)
 
 
-def make_store(seed: int, num_views: int) -> None:
+def make_store(seed: int, num_views: int, num_speech_views: int) -> None:
     """Encode the corpus; a store of a split that is whole already is kept."""
     tokenizers = {name: load_tokenizer(tokenizer_folder(name)) for name in MODALITIES}
-    pretokenize_digits(corpus(seed), tokenizers, Path(STORE), num_views=num_views, seed=seed)
+    pretokenize_digits(corpus(seed), tokenizers, Path(STORE), num_views, num_speech_views, seed=seed)
