@@ -139,6 +139,10 @@ class StepData(lightning.LightningDataModule):
         """Rank of this process, and how many there are."""
         return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
 
+    def predict_dataloader(self) -> StepLoader:
+        """The same as for the test."""
+        return self.test_dataloader()
+
     def training_loader(self, make_batch: MakeBatch) -> ResumableLoader:
         """Loader of the whole run, which goes on at a checkpoint's step.
 

@@ -128,6 +128,10 @@ class MaskedModule(lightning.LightningModule):
         """Add one batch to the sums."""
         self._add(batch, self.key.fold("test").at(batch_idx))
 
+    def predict_step(self, batch: MaskedSequence, batch_idx: int) -> Tensor:
+        """(N, D) features of a batch's inputs."""
+        return self(batch)
+
     def on_validation_epoch_end(self) -> None:
         """Log loss, accuracy and bits per token of all batches."""
         self._log_sums("val")

@@ -12,6 +12,7 @@ import lightning as L
 import torch
 from torch import Tensor
 
+from tokenizers_vq.contract import Codes
 from tokenizers_vq.quantizers.distributed import sum_over_ranks
 from tokenizers_vq.quantizers.statistics import count_codes, perplexity, usage
 from tokenizers_vq.trainable import TokenizerOutput, TrainableTokenizer
@@ -92,6 +93,10 @@ class TokenizerModule(L.LightningModule):
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Losses of one batch; its codes are counted over the whole epoch."""
         self._measure(batch, "test")
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> Codes:
+        """Codes of a batch."""
+        return self.tokenizer.encode(batch["media"], batch.get("lengths"))
 
     def on_validation_epoch_end(self) -> None:
         """Log the codebooks' health over all validation media."""

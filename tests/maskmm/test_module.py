@@ -168,3 +168,11 @@ def test_precisions_train(sources: list[ModalitySource], tmp_path: Path, precisi
     trainer.fit(module, build_data(tmp_path, sources, num_steps=3))
     assert bool(torch.isfinite(trainer.logged_metrics["train/loss"]))
     assert all(p.dtype == torch.float32 and bool(p.isfinite().all()) for p in module.parameters())
+
+
+def test_prediction_gives_features_of_the_test_batches(sources: list[ModalitySource], tmp_path: Path) -> None:
+    module, data = build_module(sources), build_data(tmp_path, sources, val_batches=2)
+    trainer = build_trainer(tmp_path)
+    batches = trainer.predict(module, data)
+    assert batches is not None and len(batches) == 2
+    assert all(features.shape[1] == module.model.config.width for features in batches)

@@ -152,3 +152,10 @@ def test_export_replaces_a_folder_whole(tmp_path):
 def test_word_pieces_are_not_trained_here():
     with pytest.raises(ValueError, match="from_texts"):
         TokenizerModule(WordPieceText(["[UNK]"]))  # type: ignore[arg-type]
+
+
+def test_prediction_gives_codes() -> None:
+    module = TokenizerModule(ImageVQ(image_size=16, width=8, codebook_size=16, code_dim=4)).eval()
+    media = torch.rand(3, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+    codes = module.predict_step({"media": media}, 0)
+    assert torch.equal(torch.as_tensor(codes), torch.as_tensor(module.tokenizer.encode(media)))
