@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from torch import Tensor
 from tokenizers_vq.checks import varying_codes
 from tokenizers_vq.contract import Tokenizer, TokenSpec
 
+_log = logging.getLogger(__name__)
 UNKNOWN = "[UNK]"
 _VOCABULARY_FILE = "vocab.txt"
 _PREFIX = "##"
@@ -105,7 +107,18 @@ class WordPieceText(Tokenizer):
         Raises:
             ValueError: no list of str, a text without a word, or one of more than max_length pieces.
         """
-        return [torch.tensor(e.ids, dtype=torch.int64)[:, None] for e in self._encodings(media)]
+        encodings = self._encodings(media)
+        lost = sorted(
+            {
+                t[a:b]
+                for t, e in zip(media, encodings)
+                for i, (a, b) in zip(e.ids, e.offsets)
+                if i == self._unknown
+            }
+        )
+        if lost:
+            _log.warning("the vocabulary has no pieces for %s: they become %s", lost, UNKNOWN)
+        return [torch.tensor(e.ids, dtype=torch.int64)[:, None] for e in encodings]
 
     def groups(self, media: Sequence[str]) -> list[Tensor]:
         """For each text (n,) int64: which word each piece belongs to, from 0; for masking whole words.

@@ -24,7 +24,7 @@ LIGHTNING_VERBS = {
 VERBS = {
     "quickstart": "train tokenizers and one shared model on digits, captions and speech; gallery and scores",
     "generate": "any modalities in, any out, as files with a manifest",
-    "extract": "features of media to safetensors",
+    "extract": "features of media to safetensors or webdataset shards",
     "evaluate": "one table of named metrics",
     "export": "a Lightning checkpoint to a folder that describes itself",
     "doctor": "check a config, its data and its tokenizers before an expensive run",

@@ -93,3 +93,13 @@ def test_nothing_to_learn(texts, size, message):
 def test_bad_vocabularies(vocabulary):
     with pytest.raises(ValueError, match="vocabulary of"):
         WordPieceText(vocabulary)
+
+
+def test_words_without_pieces_are_named(caplog: pytest.LogCaptureFixture) -> None:
+    tokenizer = WordPieceText(["[UNK]", "a", "seven"])
+    codes = tokenizer.encode(["a 日 seven"])
+    assert codes[0][:, 0].tolist() == [1, 0, 2]
+    assert "日" in caplog.text and "a seven" not in caplog.text
+    caplog.clear()
+    tokenizer.encode(["a seven"])
+    assert not caplog.text
