@@ -65,12 +65,18 @@ class TokenEmbedding(nn.Module):
             raise ValueError(
                 f"continuous inputs for {name!r}, but the model has projections for {list(self.inputs)}"
             )
-        rows = (sequence.modality == self.vocabulary.index(name)).nonzero().flatten()
+        projected = self.inputs[_key(name)](value)
+        if not value.shape[0]:
+            return projected.new_zeros(sequence.num_rows, projected.shape[1])
+        # Ranks instead of row indices: finding those would wait for the device.
+        is_mine = sequence.modality == self.vocabulary.index(name)
+        torch._assert_async(
+            is_mine.sum() == value.shape[0], f"inputs of {name!r}: one row for each of its tokens"
+        )
+        rank = (is_mine.cumsum(0) - 1).clamp(min=0)
         mask_ids = self.vocabulary.mask_ids()[1:].to(sequence.ids.device)
-        is_visible = ~torch.isin(sequence.ids[rows, 0], mask_ids)
-        projected = self.inputs[_key(name)](value) * is_visible[:, None]
-        out = projected.new_zeros(sequence.num_rows, projected.shape[1])
-        return out.index_add(0, rows, projected)
+        is_shown = is_mine & ~torch.isin(sequence.ids[:, 0], mask_ids)
+        return projected[rank] * is_shown[:, None]
 
 
 def _key(name: str) -> str:

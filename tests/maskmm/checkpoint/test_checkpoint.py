@@ -101,7 +101,10 @@ def test_tokenizers_may_be_there_before_the_model(toy_model, toy_tokenizers, tmp
     for name, tokenizer in toy_tokenizers.items():
         tokenizer.save(tmp_path / "tokenizers" / name)
     save_checkpoint(tmp_path, toy_model, toy_tokenizers)
-    load_checkpoint(tmp_path)
+    loaded = load_checkpoint(tmp_path)
+    assert {name: t.fingerprint() for name, t in loaded.tokenizers.items()} == {
+        name: t.fingerprint() for name, t in toy_tokenizers.items()
+    }
 
 
 def test_interrupted_saving_leaves_nothing_that_loads(
