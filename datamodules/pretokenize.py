@@ -13,7 +13,7 @@ from torch import Tensor
 from datamodules.corpora.digits.corpus import DigitsCorpus
 from datamodules.corpora.digits.images import augment
 from datamodules.corpora.digits.speed import perturb_speed
-from datamodules.corpora.digits.splits import SPLITS, Split
+from datamodules.corpora.splits import SPLITS, Split
 from datamodules.store import TokenItems, TokenStore, write_store
 from tokenizers_vq.contract import Key, Tokenizer
 

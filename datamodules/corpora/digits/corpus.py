@@ -13,8 +13,8 @@ from torch import Tensor
 from datamodules.corpora.digits import captions
 from datamodules.corpora.digits.images import load_images
 from datamodules.corpora.digits.speech import SAMPLE_RATE, Clips, load_or_synthesise
-from datamodules.corpora.digits.splits import Split, check_split, split_groups, split_items
 from datamodules.corpora.digits.voices import TIMBRES, VARIANTS, Variant
+from datamodules.corpora.splits import Split, check_split, split_groups, split_items
 from datamodules.pairing import ClassPairing
 from tokenizers_vq.contract import Key
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import math
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from datamodules.corpora.digits.espeak import INSTALL_HINT
+from datamodules.corpora.packages import import_package
 from tokenizers_vq.contract import Key
 
 SIZE = 32
@@ -27,10 +25,7 @@ def load_images() -> tuple[Tensor, Tensor]:
     Raises:
         ValueError: scikit-learn is not installed.
     """
-    try:
-        datasets: Any = importlib.import_module("sklearn.datasets")
-    except ImportError as error:
-        raise ValueError(f"the digit images need the package scikit-learn: {INSTALL_HINT}") from error
+    datasets = import_package("sklearn.datasets", "scikit-learn", "the digits corpus")
     bunch = datasets.load_digits()
     small = torch.from_numpy(bunch.images).float()[:, None] / 16.0
     large = F.interpolate(small, size=(SIZE, SIZE), mode="bicubic", align_corners=False)

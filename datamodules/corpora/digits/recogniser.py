@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import os
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from datamodules.corpora.digits.captions import WORDS
-from datamodules.corpora.digits.espeak import INSTALL_HINT
+from datamodules.corpora.packages import import_package
 
 SAMPLE_RATE = 16_000
 _GRAMMAR = f"#JSGF V1.0; grammar digits; public <digit> = {' | '.join(WORDS)};"
@@ -29,10 +27,7 @@ class DigitRecogniser:
     """
 
     def __init__(self) -> None:
-        try:
-            pocketsphinx: Any = importlib.import_module("pocketsphinx")
-        except ImportError as error:
-            raise ValueError(f"the recogniser needs the package pocketsphinx: {INSTALL_HINT}") from error
+        pocketsphinx = import_package("pocketsphinx", "pocketsphinx", "the recogniser")
         self._decoder = pocketsphinx.Decoder(samprate=SAMPLE_RATE, cmn="batch", lm=None, logfn=os.devnull)
         self._decoder.add_jsgf_string("digits", _GRAMMAR)
         self._decoder.activate_search("digits")

@@ -18,8 +18,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from datamodules.corpora.digits.captions import WORDS
-from datamodules.corpora.digits.espeak import Espeak
 from datamodules.corpora.digits.voices import Variant
+from datamodules.corpora.espeak import Espeak
 
 SAMPLE_RATE = 16_000
 PEAK = 0.9

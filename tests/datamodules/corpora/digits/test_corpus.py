@@ -5,7 +5,7 @@ import torch
 
 from datamodules.corpora.digits.captions import parse_caption
 from datamodules.corpora.digits.corpus import DigitsCorpus
-from datamodules.corpora.digits.splits import SPLITS, split_groups, split_items
+from datamodules.corpora.splits import SPLITS, split_groups, split_items
 from tokenizers_vq.contract import Key
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import importlib
 import shutil
 import tempfile
 import threading
@@ -14,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-INSTALL_HINT = 'pip install "maskmm[corpora]"'
+from datamodules.corpora.packages import import_package
+
 SYNCHRONOUS, DO_NOT_EXIT, UTF8 = 2, 0x8000, 1
 RATE, PITCH = 1, 3
 
@@ -34,10 +34,7 @@ class Espeak:
     """
 
     def __enter__(self) -> Espeak:
-        try:
-            loader: Any = importlib.import_module("espeakng_loader")
-        except ImportError as error:
-            raise ValueError(f"speech needs the package espeakng-loader: {INSTALL_HINT}") from error
+        loader = import_package("espeakng_loader", "espeakng-loader", "speech")
         self._folder = tempfile.TemporaryDirectory(prefix="maskmm-espeak-")
         source = Path(loader.get_library_path())
         copy = Path(self._folder.name) / source.name
