@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from maskmm.cli.config_errors import shorten
-from maskmm.cli.lightning import MaskmmCLI, with_found_configs
+from maskmm.cli.lightning import MaskmmCLI, quiet_lightning, with_found_configs
 from tokenizers_vq.contract import ModalitySource
 
 
@@ -30,8 +29,7 @@ def build(configs: Sequence[str]) -> tuple[Any, Any, list[ModalitySource]]:
     """
     arguments = with_found_configs([f"--config={config}" for config in configs])
     try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="LightningCLI's args parameter")
+        with quiet_lightning():
             cli = _Builder(
                 run=False,
                 subclass_mode_model=True,

@@ -9,7 +9,8 @@ import argparse
 import logging
 import warnings
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +28,46 @@ from tokenizers_vq.contract import ModalitySource
 
 _CHECKPOINT_WORDS = ("best", "last", "hpc")
 _CONFIG_FLAGS = ("-c", "--config")
+_EXPECTED_WARNINGS = (
+    "LightningCLI's args parameter",  # the verb passes them on, on purpose
+    ".*LeafSpec",  # Lightning 2.6 on torch 2.14
+    "Checkpoint directory .* exists and is not empty",  # a run that goes on finds its own
+    # validate and test take the averaged weights, which the checkpoint holds as the weights.
+    "You're using the WeightAveraging callback, but loading",
+)
 
 
 class _SaveFitConfig(SaveConfigCallback):
-    """Says in the run's folder how it was trained; measuring it later leaves that alone."""
+    """Says in the run's folder how its checkpoints were trained.
+
+    The config is written with the first checkpoint of a fit, or at its end: a fit that fails before, and measuring,
+    leave the folder's config alone.
+    """
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        if stage == "fit":
-            super().setup(trainer, pl_module, stage)
+        """Nothing yet: data or the first step may still fail."""
+
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Before the first checkpoint, which this config belongs to."""
+        self._save_once(trainer)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Where nothing was checkpointed."""
+        self._save_once(trainer)
+
+    def _save_once(self, trainer: Trainer) -> None:
+        if self.already_saved:
+            return
+        self.already_saved = True
+        folder = trainer.log_dir  # asked on every rank: the ranks agree on it
+        if folder is None or not trainer.is_global_zero:
+            return
+        partial = Path(folder, f".{self.config_filename}.partial")
+        partial.parent.mkdir(parents=True, exist_ok=True)
+        self.parser.save(self.config, partial, skip_none=False, overwrite=True, multifile=self.multifile)
+        partial.replace(Path(folder, self.config_filename))
 
 
 class MaskmmCLI(LightningCLI):
@@ -96,32 +129,30 @@ def run_cli(arguments: Sequence[str]) -> MaskmmCLI:
         ValueError: a config that does not exist, a name or value in it that nothing takes, or settings that
             Lightning finds contradictory.
     """
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)
     try:
-        with warnings.catch_warnings():
-            # Arguments are passed on by the verb on purpose.
-            warnings.filterwarnings("ignore", message="LightningCLI's args parameter")
-            # Lightning 2.6 on torch 2.14; nothing that a user could change.
-            warnings.filterwarnings("ignore", message=".*LeafSpec")
-            # A run that goes on finds its own checkpoints.
-            warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
-            # validate and test take the averaged weights, which the checkpoint holds as the weights.
-            warnings.filterwarnings(
-                "ignore", message="You're using the WeightAveraging callback, but loading"
-            )
+        with quiet_lightning():
             return MaskmmCLI(
                 subclass_mode_model=True,
                 subclass_mode_data=True,
                 seed_everything_default=0,
                 save_config_callback=_SaveFitConfig,
-                save_config_kwargs={"overwrite": True},
                 parser_kwargs={"exit_on_error": False},
                 load_from_checkpoint_support=False,
                 args=with_found_configs(arguments),
             )
     except (argparse.ArgumentError, MisconfigurationException, ValueError) as error:
         raise ValueError(shorten(str(error))) from error
+
+
+@contextmanager
+def quiet_lightning() -> Iterator[None]:
+    """Lightning without its chatter (devices, tips, advertisements) and without warnings that no user could act on."""
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    with warnings.catch_warnings():
+        for message in _EXPECTED_WARNINGS:
+            warnings.filterwarnings("ignore", message=message)
+        yield
 
 
 def with_found_configs(arguments: Sequence[str]) -> list[str]:

@@ -48,6 +48,10 @@ class Data(L.LightningDataModule):
         return torch.utils.data.DataLoader(torch.ones(8, 2), batch_size=2)
 
     test_dataloader = train_dataloader
+
+class Broken(Data):
+    def transfer_batch_to_device(self, batch, device, dataloader_idx):
+        raise ValueError("no batch")
 """
 CONFIG = """
 modalities:
@@ -194,3 +198,17 @@ def test_measuring_leaves_the_config_of_the_fit_alone(folder: Path) -> None:
     before = (folder / "run/config.yaml").read_text()
     run_cli(["test", "-c", "run/config.yaml"])
     assert (folder / "run/config.yaml").read_text() == before
+
+
+def test_a_fit_that_fails_leaves_the_config_of_the_fit_before(folder: Path) -> None:
+    fit("--trainer.default_root_dir=run", "--model.lr=0.5")
+    before = (folder / "run/config.yaml").read_text()
+    with pytest.raises(ValueError, match="no batch"):
+        fit("--trainer.default_root_dir=run", "--data=cli_test_plugin.Broken")
+    assert (folder / "run/config.yaml").read_text() == before
+    assert not list((folder / "run").glob(".*partial"))
+
+
+def test_a_fit_without_checkpoints_says_how_it_was_trained(folder: Path) -> None:
+    fit("--trainer.default_root_dir=run", "--trainer.enable_checkpointing=false", "--model.lr=0.5")
+    assert "lr: 0.5" in (folder / "run/config.yaml").read_text()

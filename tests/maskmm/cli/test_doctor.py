@@ -69,8 +69,9 @@ def test_a_damaged_checkpoint(toy_folder, toy_tokenizers, capsys) -> None:
     assert table(capsys)["checkpoint"][0] == "FAIL"
 
 
-def test_a_healthy_config(config, capsys) -> None:
+def test_a_healthy_config(config, capsys, caplog) -> None:
     assert main(["doctor", str(config)]) == 0
+    assert not [record for record in caplog.records if record.name.startswith("lightning")]
     found = table(capsys)
     assert found["config"][1] == "MaskedModule on PairedTokens"
     assert "20 samples" in found["data"][1]
