@@ -2,57 +2,82 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 from functools import cache
-from typing import Any
 
 import torch
-import torch.nn.functional as F
-from einops import rearrange
 from torch import Tensor
 
-from maskmm.nn.layout import AttentionLayout, Run, may_attend
+from maskmm.nn.backends.dense import attend_dense
+from maskmm.nn.backends.runs import attend_runs
+from maskmm.nn.backends.varlen import attend_varlen, varlen_obstacle
+from maskmm.nn.layout import AttentionLayout, PairBias
 
 _log = logging.getLogger(__name__)
 
-BACKENDS = ("auto", "varlen", "runs")
+BACKENDS = ("auto", "varlen", "runs", "dense")
 
 
 def attend(
-    q_NHK: Tensor, k_MHK: Tensor, v_MHK: Tensor, layout: AttentionLayout, backend: str = "auto"
+    q_NHK: Tensor,
+    k_MGK: Tensor,
+    v_MGK: Tensor,
+    layout: AttentionLayout,
+    backend: str = "auto",
+    bias: PairBias | None = None,
 ) -> Tensor:
     """Softmax attention, each query row over the key rows of its own sample.
 
     Args:
         q_NHK: (N, H, K) float query rows.
-        k_MHK, v_MHK: (M, H, K) float key and value rows.
+        k_MGK, v_MGK: (M, G, K) float key and value rows; H is a multiple of G (grouped-query attention, Ainslie et
+            al., "GQA", 2023): key head g serves query heads g H / G to (g + 1) H / G - 1.
         layout: offsets and restrictions.
         backend: "varlen" (torch's packed CUDA kernel, half precision, sm80 and newer), "runs" (one SDPA call for
-            each run of equally long samples; any device and dtype) or "auto".
+            each run of equally long samples; any device and dtype), "dense" (all pairs of a sample: bias, window and
+            predicate) or "auto".
+        bias: what is added to the scores before the softmax.
 
     Returns:
-        (N, H, K).
+        (N, H, K); zeros where a row may attend to nothing.
 
     Raises:
-        ValueError: an unknown backend, or one that cannot run these tensors.
+        ValueError: heads that do not divide, an unknown backend, or one that cannot run these tensors.
     """
-    q_NHK, k_MHK, v_MHK = _to_autocast_dtype(q_NHK, k_MHK, v_MHK)
+    if q_NHK.shape[1] % k_MGK.shape[1]:
+        raise ValueError(
+            f"{q_NHK.shape[1]} query heads over {k_MGK.shape[1]} key heads, expected a whole multiple"
+        )
+    q_NHK, k_MGK, v_MGK = _to_autocast_dtype(q_NHK, k_MGK, v_MGK)
     if backend == "auto":
-        backend = choose_backend(q_NHK.device.type, q_NHK.dtype, layout)
+        backend = choose_backend(q_NHK.device.type, q_NHK.dtype, layout, has_bias=bias is not None)
+    if backend == "dense":
+        return attend_dense(q_NHK, k_MGK, v_MGK, layout, bias)
+    if bias is not None:
+        raise ValueError(f"backend {backend!r} has no additive bias; use 'dense' or 'auto'")
     if backend == "varlen":
-        return _attend_varlen(q_NHK, k_MHK, v_MHK, layout)
+        why_not = varlen_obstacle(q_NHK.device.type, q_NHK.dtype)
+        if why_not is not None or layout.predicate is not None:
+            raise ValueError(
+                f"backend 'varlen' cannot run here: {why_not or 'the layout has a predicate'}; use 'auto'"
+            )
+        return attend_varlen(q_NHK, k_MGK, v_MGK, layout)
     if backend == "runs":
-        return _attend_runs(q_NHK, k_MHK, v_MHK, layout)
+        if layout.predicate is not None or layout.window is not None:
+            raise ValueError("backend 'runs' has no window and no predicate; use 'dense' or 'auto'")
+        return attend_runs(q_NHK, k_MGK, v_MGK, layout)
     raise ValueError(f"attention backend {backend!r}, expected one of {BACKENDS}")
 
 
-def choose_backend(device_type: str, dtype: torch.dtype, layout: AttentionLayout) -> str:
+def choose_backend(
+    device_type: str, dtype: torch.dtype, layout: AttentionLayout, has_bias: bool = False
+) -> str:
     """The backend that "auto" takes; the choice and its reason are logged once."""
     why_not = varlen_obstacle(device_type, dtype)
-    if why_not is None and layout.predicate is not None:
-        why_not = "the layout has a predicate"
-    choice = "varlen" if why_not is None else "runs"
+    if why_not is None and (layout.predicate is not None or has_bias):
+        why_not = "the layout has a predicate" if layout.predicate is not None else "there is a bias"
+    is_whole = layout.window is None and layout.predicate is None and not has_bias
+    choice = "varlen" if why_not is None else "runs" if is_whole else "dense"
     _log_choice(choice, why_not)
     return choice
 
@@ -62,18 +87,6 @@ def _log_choice(choice: str, why_not: str | None) -> None:
     _log.info("attention backend: %s%s", choice, f" (varlen not used: {why_not})" if why_not else "")
 
 
-@cache
-def varlen_obstacle(device_type: str, dtype: torch.dtype) -> str | None:
-    """Why torch's varlen kernel cannot run these tensors; None where it can."""
-    if device_type != "cuda":
-        return f"device {device_type} has no varlen kernel"
-    if dtype not in (torch.float16, torch.bfloat16):
-        return f"dtype {dtype}, the kernel takes float16 or bfloat16"
-    if torch.cuda.get_device_capability() < (8, 0):
-        return "the GPU is older than sm80"
-    return None
-
-
 def _to_autocast_dtype(*tensors: Tensor) -> tuple[Tensor, ...]:
     # Under autocast, norms and rotary leave float32; the kernels want what the Linears produce.
     device_type = tensors[0].device.type
@@ -81,59 +94,3 @@ def _to_autocast_dtype(*tensors: Tensor) -> tuple[Tensor, ...]:
         dtype = torch.get_autocast_dtype(device_type)
         return tuple(t.to(dtype) for t in tensors)
     return tensors
-
-
-def _attend_varlen(q: Tensor, k: Tensor, v: Tensor, layout: AttentionLayout) -> Tensor:
-    why_not = varlen_obstacle(q.device.type, q.dtype)
-    if why_not is not None or layout.predicate is not None:
-        raise ValueError(
-            f"backend 'varlen' cannot run here: {why_not or 'the layout has a predicate'}; use 'auto'"
-        )
-    from torch.nn.attention.varlen import varlen_attn
-
-    # The cuDNN kernel was wrong on rows that are not 16-byte aligned (views of a fused projection), and rows past
-    # the last offset get NaN gradients: contiguous inputs and full cover guard against both.
-    q, k, v = (t.contiguous() for t in (q, k, v))
-    options: dict[str, Any] = {}
-    if layout.window is not None and "window_size" in inspect.signature(varlen_attn).parameters:
-        options["window_size"] = (layout.window, layout.window)
-    if layout.window is not None and not options:
-        raise ValueError(
-            f"window={layout.window}: this torch ({torch.__version__}) has no windows in varlen_attn"
-        )
-    out = varlen_attn(q, k, v, layout.cu_q, layout.cu_k, layout.max_q, layout.max_k, **options)
-    return out[0] if isinstance(out, tuple) else out
-
-
-def _attend_runs(q: Tensor, k: Tensor, v: Tensor, layout: AttentionLayout) -> Tensor:
-    if layout.runs is None:
-        raise ValueError("backend 'runs' needs a layout built with needs_runs=True")
-    # split, not slices: the backward of a slice writes a full-size gradient for every run.
-    sizes_q = [run.count * run.length_q for run in layout.runs]
-    sizes_k = [run.count * run.length_k for run in layout.runs]
-    outputs = []
-    for run, q_run, k_run, v_run in zip(layout.runs, q.split(sizes_q), k.split(sizes_k), v.split(sizes_k)):
-        q_BHLK, k_BHLK, v_BHLK = (
-            rearrange(t, "(b l) h k -> b h l k", b=run.count) for t in (q_run, k_run, v_run)
-        )
-        out_BHLK = F.scaled_dot_product_attention(q_BHLK, k_BHLK, v_BHLK, attn_mask=_run_mask(layout, run))
-        outputs.append(rearrange(out_BHLK, "b h l k -> (b l) h k"))
-    if not outputs:
-        return torch.zeros_like(q)
-    return torch.cat(outputs)
-
-
-def _run_mask(layout: AttentionLayout, run: Run) -> Tensor | None:
-    if layout.window is None and layout.predicate is None:
-        return None
-    masks = [
-        may_attend(
-            layout,
-            run.start_q + i * run.length_q,
-            run.length_q,
-            run.start_k + i * run.length_k,
-            run.length_k,
-        )
-        for i in range(run.count)
-    ]
-    return torch.stack([m for m in masks if m is not None])[:, None]

@@ -1,15 +1,20 @@
-"""Who may attend to whom in a packed sequence, built once a forward."""
+"""Who may attend to whom in a packed sequence, built once a forward and shared by all layers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 Predicate = Callable[[Tensor, Tensor], Tensor]
-"""(query rows (Lq, 1), key rows (1, Lk)) -> may_attend (Lq, Lk) bool, for rows of one sample."""
+"""(query rows, key rows) -> may_attend bool, int64 row numbers that broadcast, rows of one sample. It must work
+elementwise (index tensors by the row numbers), so that the same function serves dense masks and FlexAttention."""
+
+PairBias = Callable[[Tensor, Tensor], Tensor]
+"""(query rows (..., Lq), key rows (..., Lk)) -> what is added to the scores (..., H, Lq, Lk); rows of one sample."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +39,10 @@ class AttentionLayout:
             batch makes compiled kernels specialise again.
         runs: samples grouped by equal length, for backends without a varlen kernel; None where lengths stay on
             the device.
-        window: each row sees rows at most this far away in its sample; None = all.
+        window: each row sees rows at most this far away in its sample; None = all. Query rows that are fewer than
+            the key rows count as the sample's last ones.
         predicate: which pairs may attend; None = all.
+        max_length: the configured bound, if there is one.
     """
 
     cu_q: Tensor
@@ -45,6 +52,8 @@ class AttentionLayout:
     runs: tuple[Run, ...] | None
     window: int | None = None
     predicate: Predicate | None = None
+    max_length: int | None = None
+    _memo: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def build(
@@ -68,15 +77,14 @@ class AttentionLayout:
             needs_runs: False keeps lengths on the device (the varlen kernel needs none on the host).
 
         Raises:
-            ValueError: offsets of different batch sizes, a window below 0, or a sample longer than max_length.
+            ValueError: offsets of different batch sizes, a window below 0 or above max_length, or a sample longer
+                than max_length.
         """
         cu_k = cu_q if cu_k is None else cu_k
         if cu_q.shape != cu_k.shape:
             raise ValueError(
                 f"cu_q {tuple(cu_q.shape)} and cu_k {tuple(cu_k.shape)} describe different batches"
             )
-        if window is not None and window < 0:
-            raise ValueError(f"window={window}, expected None or at least 0")
         runs = _runs(cu_q.tolist(), cu_k.tolist()) if needs_runs else None
         if max_length is not None:
             _check_bound(cu_q, cu_k, runs, max_length)
@@ -86,7 +94,31 @@ class AttentionLayout:
             max_k = max((r.length_k for r in runs), default=0)
         else:
             max_q, max_k = int((cu_q[1:] - cu_q[:-1]).max()), int((cu_k[1:] - cu_k[:-1]).max())
-        return cls(cu_q.int(), cu_k.int(), max_q, max_k, runs, window, predicate)
+        whole = cls(cu_q.int(), cu_k.int(), max_q, max_k, runs, None, predicate, max_length)
+        return whole.with_window(window)
+
+    def with_window(self, window: int | None) -> AttentionLayout:
+        """The same layout where rows see at most `window` rows to each side (None = all); shares what is built.
+
+        Raises:
+            ValueError: a window below 0, or larger than the configured bound of a sample's rows.
+        """
+        if window == self.window:
+            return self
+        if window is not None and window < 0:
+            raise ValueError(f"window={window}, expected None or at least 0")
+        if window is not None and self.max_length is not None and window > self.max_length:
+            raise ValueError(
+                f"window={window} is larger than the budget of max_length={self.max_length} rows a sample; "
+                "use window=None for full attention, or raise max_length"
+            )
+        return replace(self, window=window)
+
+    def once(self, key: object, make: Callable[[], Any]) -> Any:
+        """What `make` returns, made once for this layout and those that differ from it in the window alone."""
+        if key not in self._memo:
+            self._memo[key] = make()
+        return self._memo[key]
 
 
 def _check_bound(cu_q: Tensor, cu_k: Tensor, runs: tuple[Run, ...] | None, bound: int) -> None:
@@ -115,20 +147,3 @@ def _runs(offsets_q: list[int], offsets_k: list[int]) -> tuple[Run, ...]:
         else:
             runs.append(Run(offsets_q[index], offsets_k[index], 1, length_q, length_k))
     return tuple(runs)
-
-
-def may_attend(
-    layout: AttentionLayout, start_q: int, length_q: int, start_k: int, length_k: int
-) -> Tensor | None:
-    """(length_q, length_k) bool for one sample, or None where every pair may attend."""
-    if layout.window is None and layout.predicate is None:
-        return None
-    device = layout.cu_q.device
-    row_q = torch.arange(length_q, device=device)[:, None]
-    row_k = torch.arange(length_k, device=device)[None, :]
-    is_allowed = torch.ones(length_q, length_k, dtype=torch.bool, device=device)
-    if layout.window is not None:
-        is_allowed &= (row_q - row_k).abs() <= layout.window
-    if layout.predicate is not None:
-        is_allowed &= layout.predicate(row_q + start_q, row_k + start_k)
-    return is_allowed

@@ -1,0 +1,58 @@
+"""One SDPA call for each run of equally long samples; any device and dtype."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor
+
+from maskmm.nn.backends.heads import repeat_heads
+from maskmm.nn.layout import AttentionLayout, Run
+
+RunAttention = Callable[[Tensor, Tensor, Tensor, Run], Tensor]
+"""(query (b, H, Lq, K), key (b, H, Lk, K), value, run) -> (b, H, Lq, K)."""
+
+
+def attend_runs(q: Tensor, k: Tensor, v: Tensor, layout: AttentionLayout) -> Tensor:
+    """Full attention inside each sample; (N, H, K), (M, G, K), (M, G, K) -> (N, H, K)."""
+
+    def attend_run(q: Tensor, k: Tensor, v: Tensor, run: Run) -> Tensor:
+        return F.scaled_dot_product_attention(q, k, v)
+
+    return for_each_run(q, k, v, layout, attend_run)
+
+
+def for_each_run(
+    q: Tensor, k: Tensor, v: Tensor, layout: AttentionLayout, attend_run: RunAttention
+) -> Tensor:
+    """`attend_run` on every run; rows of samples without keys get zeros.
+
+    Raises:
+        ValueError: a layout without runs, or one that does not cover the rows.
+    """
+    if layout.runs is None:
+        raise ValueError("backends 'runs' and 'dense' need a layout built with needs_runs=True")
+    sizes_q = [run.count * run.length_q for run in layout.runs]
+    sizes_k = [run.count * run.length_k for run in layout.runs]
+    if sum(sizes_q) != q.shape[0] or sum(sizes_k) != k.shape[0]:
+        raise ValueError(
+            f"the layout covers {sum(sizes_q)} query and {sum(sizes_k)} key rows, given {q.shape[0]} and "
+            f"{k.shape[0]}; rows that fill up a pack need a sample of their own"
+        )
+    k, v = repeat_heads(k, q.shape[1]), repeat_heads(v, q.shape[1])
+    outputs = []
+    # split, not slices: the backward of a slice writes a full-size gradient for every run.
+    for run, q_run, k_run, v_run in zip(layout.runs, q.split(sizes_q), k.split(sizes_k), v.split(sizes_k)):
+        if not run.length_q:
+            continue
+        if not run.length_k:
+            outputs.append(torch.zeros_like(q_run))
+            continue
+        q_BHLK, k_BHLK, v_BHLK = (
+            rearrange(t, "(b l) h k -> b h l k", b=run.count) for t in (q_run, k_run, v_run)
+        )
+        outputs.append(rearrange(attend_run(q_BHLK, k_BHLK, v_BHLK, run), "b h l k -> (b l) h k"))
+    return torch.cat(outputs) if outputs else torch.zeros_like(q)
