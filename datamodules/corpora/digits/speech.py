@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 import torch
 import torchaudio.functional as audio
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
+from datamodules.corpora.cache import Arrays, load_or_make, package_version
 from datamodules.corpora.digits.captions import WORDS
 from datamodules.corpora.digits.voices import Variant
 from datamodules.corpora.espeak import Espeak
@@ -80,15 +77,6 @@ def synthesise(variants: Sequence[Variant]) -> Clips:
     return Clips(np.concatenate(clips), offsets)
 
 
-def _description(variants: Sequence[Variant]) -> dict[str, str]:
-    try:
-        version = metadata.version("espeakng-loader")
-    except metadata.PackageNotFoundError:
-        version = "absent"
-    table = hashlib.sha256(json.dumps(list(variants)).encode()).hexdigest()
-    return {"format_version": str(FORMAT_VERSION), "espeakng_loader": version, "seed": "1", "variants": table}
-
-
 def load_or_synthesise(variants: Sequence[Variant], cache_dir: Path | None) -> Clips:
     """Clips of all variants, from the cache file where it holds exactly these.
 
@@ -99,28 +87,16 @@ def load_or_synthesise(variants: Sequence[Variant], cache_dir: Path | None) -> C
     Raises:
         ValueError: the cache file is corrupt, or espeakng-loader is needed and absent.
     """
-    if cache_dir is None:
-        return synthesise(variants)
-    description = _description(variants)
-    name = hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()[:12]
-    path = cache_dir / f"digits-speech-{name}.safetensors"
-    if path.exists():
-        return _read(path, description)
-    clips = synthesise(variants)
-    cache_dir.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{os.getpid()}.tmp")
-    save_file({"samples": clips.samples, "offsets": clips.offsets}, partial, metadata=description)
-    partial.replace(path)
-    return clips
+    description = {
+        "format_version": str(FORMAT_VERSION),
+        "espeakng_loader": package_version("espeakng-loader"),
+        "seed": "1",
+        "variants": hashlib.sha256(json.dumps(list(variants)).encode()).hexdigest(),
+    }
 
+    def make() -> Arrays:
+        clips = synthesise(variants)
+        return {"samples": clips.samples, "offsets": clips.offsets}
 
-def _read(path: Path, description: dict[str, str]) -> Clips:
-    try:
-        with safe_open(path, framework="numpy") as file:
-            found = file.metadata()
-            clips = Clips(file.get_tensor("samples"), file.get_tensor("offsets"))
-    except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path} is no readable speech cache ({error}); delete it") from error
-    if found != description:
-        raise ValueError(f"{path} was made from {found}, expected {description}; delete it")
-    return clips
+    arrays = load_or_make("digits-speech", description, make, cache_dir)
+    return Clips(arrays["samples"], arrays["offsets"])

@@ -57,7 +57,7 @@ def test_truncated_cache_is_named(tmp_path: Path) -> None:
     load_or_synthesise(FEW, tmp_path)
     (file,) = tmp_path.iterdir()
     file.write_bytes(file.read_bytes()[:-100])
-    with pytest.raises(ValueError, match=f"{file.name} is no readable speech cache"):
+    with pytest.raises(ValueError, match=f"{file.name} is no readable cache"):
         load_or_synthesise(FEW, tmp_path)
 
 

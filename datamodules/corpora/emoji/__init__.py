@@ -1,0 +1,1 @@
+"""OpenMoji drawings with their names in fourteen languages."""
