@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
-
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-import maskmm.masking
 from maskmm.masking.any_to_any import AnyToAnyMasking
 from maskmm.masking.base import MaskedSequence, Masking
 from maskmm.sequence import TokenSequence, pack, take_samples
+from tests.contracts.discovery import subclasses
 from tests.contracts.random_batches import QUICK, batches, vocabularies
 from tokenizers_vq.contract import Key
 
@@ -24,10 +21,7 @@ ALL = [example for examples in EXAMPLES.values() for example in examples]
 
 
 def test_every_masking_has_an_example() -> None:
-    for module in pkgutil.iter_modules(maskmm.masking.__path__):
-        importlib.import_module(f"maskmm.masking.{module.name}")
-    found = {c for c in Masking.__subclasses__() if c.__module__.startswith("maskmm.")}
-    assert found == set(EXAMPLES)
+    assert subclasses(Masking) == set(EXAMPLES)
 
 
 @st.composite
