@@ -12,7 +12,7 @@ from maskmm.model import MaskedTransformer
 from maskmm.sequence import TokenSequence, pack
 from tokenizers_vq.contract import TokenBatch
 
-Pool = Literal["mean", "cls", "tokens", "map"]
+Pool = Literal["mean", "cls", "all", "tokens", "map"]
 Features = Tensor | list[Tensor]
 
 JOINT = "joint"
@@ -29,6 +29,8 @@ class FeatureExtractor:
         layers: 0 = embedding, i = block i, -1 = last block after the last norm.
         pool: what one sample becomes.
             "mean": (B, W), the mean over the modality's tokens; "joint" over those of all modalities.
+            "all": (B, W), the mean over all rows of a sample, [CLS] and [SEP] among them, as sentence encoders are
+            pooled; with several modalities its only key is "joint".
             "cls": (B, W), the [CLS] row; it has seen the whole sample, so with several modalities its only key is
             "joint".
             "tokens" or None: list of B tensors (n, W); "joint" has all tokens of the sample in order.
@@ -46,6 +48,8 @@ class FeatureExtractor:
             raise ValueError(f"pool={pool!r}, expected one of {get_args(Pool)} or None (= 'tokens')")
         if isinstance(layers, int) or not layers:
             raise ValueError(f"layers={layers!r}, expected a list of at least one layer, such as [-1]")
+        if pool == "cls" and not model.vocabulary.has_cls:
+            raise ValueError("pool='cls', but this model has no [CLS] row; take pool='mean'")
         self.model = model
         self.layers = list(layers)
         self.pool = pool or "tokens"
@@ -70,8 +74,11 @@ class FeatureExtractor:
         # Moved outside inference mode, so that autograd accepts what comes out.
         x_NW = rows.float().cpu().clone()
         sample, modality = sequence.sample.cpu(), sequence.modality.cpu()
+        whole = names[0] if len(names) == 1 else JOINT
         if self.pool == "cls":
-            return {names[0] if len(names) == 1 else JOINT: x_NW[sequence.cu_seqlens[:-1].cpu()]}
+            return {whole: x_NW[sequence.cu_seqlens[:-1].cpu()]}
+        if self.pool == "all":
+            return {whole: _mean(x_NW, sample, batch.num_samples)}
         groups = {name: modality == self.model.vocabulary.index(name) for name in names}
         if self.pool == "map":
             return {name: self._map(x_NW[is_mine], name, batch) for name, is_mine in groups.items()}

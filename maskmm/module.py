@@ -18,6 +18,7 @@ from maskmm.objectives.base import Objective, ObjectiveOutput
 from maskmm.objectives.cross_entropy import MaskedCrossEntropy, part_names, total_loss
 from maskmm.optim import OptimConfig, build_optimizer, warmup_cosine
 from maskmm.packing import build_vocabulary
+from maskmm.vocabulary import Vocabulary
 from tokenizers_vq.contract import Key, Modality, ModalitySource, load_tokenizer
 
 
@@ -198,7 +199,7 @@ class MaskedModule(lightning.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse a checkpoint of another vocabulary; restore torch's generators."""
         saved = checkpoint.get("maskmm", {}).get("vocabulary")
-        if saved != self.vocabulary.to_dict():
+        if saved is None or Vocabulary.from_dict(saved) != self.vocabulary:
             raise ValueError(
                 "the checkpoint was trained with another vocabulary (modalities, specs or mask kinds) than this "
                 "config; use the config and tokenizers it was trained with"

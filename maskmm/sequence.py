@@ -173,13 +173,15 @@ def _offsets(counts: Tensor) -> Tensor:
     return torch.cat([counts.new_zeros(1), counts.cumsum(0)])
 
 
-def pack(batch: TokenBatch, vocabulary: Vocabulary, has_cls: bool = True) -> TokenSequence:
+def pack(batch: TokenBatch, vocabulary: Vocabulary, has_cls: bool | None = None) -> TokenSequence:
     """Lay all samples end to end, segments in table order, with no padding.
+
+    A segment of the modality that lends its [SEP] (`Vocabulary.aliases`) is followed by a [SEP] row.
 
     Args:
         batch: flat tokens; its names must be in the vocabulary.
         vocabulary: joint ids.
-        has_cls: put one [CLS] row before each sample.
+        has_cls: put one [CLS] row before each sample; as the vocabulary says where not given.
 
     Raises:
         ValueError: a modality that the vocabulary lacks, or segments that are not sorted by sample.
@@ -188,17 +190,18 @@ def pack(batch: TokenBatch, vocabulary: Vocabulary, has_cls: bool = True) -> Tok
     if bool((table.sample[1:] < table.sample[:-1]).any()):
         raise ValueError("segments must be sorted by sample; build the batch with TokenBatch.from_samples")
     index_of_name = torch.tensor([vocabulary.index(name) for name in batch.names], dtype=torch.int64)
-    length = table.length
-    num_special = int(has_cls) * batch.num_samples
-    num_rows = int(length.sum()) + num_special
-    counts = torch.zeros(batch.num_samples, dtype=torch.int64).index_add_(0, table.sample, length) + int(
-        has_cls
-    )
+    has_cls = vocabulary.has_cls if has_cls is None else has_cls
+    length, is_closed = table.length, _is_closed(table, vocabulary, batch.names)
+    counts = torch.full((batch.num_samples,), int(has_cls))
+    counts = counts.index_add_(0, table.sample, length + is_closed)
+    num_rows = int(counts.sum())
     cu_seqlens = _offsets(counts)
     sample = torch.repeat_interleave(torch.arange(batch.num_samples), counts)
 
-    # Row of each segment's first token: earlier tokens in table order, plus the [CLS] rows up to this sample.
-    first_row = length.cumsum(0) - length + (table.sample + 1) * int(has_cls)
+    # Row of each segment's first token: earlier tokens in table order with their [SEP] rows, plus the [CLS] rows up
+    # to this sample.
+    sizes = length + is_closed
+    first_row = sizes.cumsum(0) - sizes + (table.sample + 1) * int(has_cls)
     segment_of_token = torch.repeat_interleave(torch.arange(len(table)), length)
     rank = torch.arange(segment_of_token.shape[0]) - (length.cumsum(0) - length)[segment_of_token]
     rows = first_row[segment_of_token] + rank
@@ -213,6 +216,7 @@ def pack(batch: TokenBatch, vocabulary: Vocabulary, has_cls: bool = True) -> Tok
     ids = torch.full((num_rows, vocabulary.num_codebooks), vocabulary.pad_id, dtype=torch.int64)
     if has_cls:
         ids[cu_seqlens[:-1], 0] = vocabulary.cls_id
+    ids[(first_row + length)[is_closed], 0] = vocabulary.sep_id
     condition_ids = ids.clone() if batch.condition_codes else None
     group = torch.full((num_rows,), -1, dtype=torch.int64) if batch.group else None
     inputs = {}
@@ -232,6 +236,13 @@ def pack(batch: TokenBatch, vocabulary: Vocabulary, has_cls: bool = True) -> Tok
         vocabulary, ids, modality, position, segment, sample, cu_seqlens, segments, batch.sample_id, inputs,
         condition_ids, group,
     )  # fmt: skip
+
+
+def _is_closed(table: SegmentTable, vocabulary: Vocabulary, names: tuple[str, ...]) -> Tensor:
+    """(S,) bool: segments that a [SEP] row follows."""
+    if vocabulary.closed_modality not in names:
+        return torch.zeros(len(table), dtype=torch.bool)
+    return table.modality == names.index(vocabulary.closed_modality)
 
 
 def _positions(

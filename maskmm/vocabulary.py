@@ -39,7 +39,9 @@ class Vocabulary:
         modalities: named token streams.
         num_mask_kinds: size of the family of mask ids (plain, by permutation rank, by group).
         aliases: special name ("[CLS]", "[SEP]", "[MASK]") -> (modality, code): an imported vocabulary keeps its own
-            id for that special. Only one-codebook modalities can be aliased.
+            id for that special. Only one-codebook modalities can be aliased. A modality that lends its [SEP] has a
+            [SEP] row after each of its segments, as BERT closes its sentences.
+        has_cls: each sample opens with a [CLS] row; False for imported models that have none.
 
     Raises:
         ValueError: no modalities, a duplicate name, or an alias outside its modality.
@@ -50,8 +52,10 @@ class Vocabulary:
         modalities: Sequence[Modality],
         num_mask_kinds: int = 1,
         aliases: Mapping[str, tuple[str, int]] | None = None,
+        has_cls: bool = True,
     ) -> None:
         self.modalities = tuple(modalities)
+        self.has_cls = has_cls
         self.num_mask_kinds = num_mask_kinds
         self.aliases = {name: (target[0], int(target[1])) for name, target in (aliases or {}).items()}
         self.names = tuple(m.name for m in self.modalities)
@@ -94,6 +98,16 @@ class Vocabulary:
                 f"alias {name} -> {modality}:{code} needs one codebook with that code, got {spec}"
             )
         return self._offset[modality, 0] + code
+
+    @property
+    def closed_modality(self) -> str | None:
+        """The modality whose segments each end with a [SEP] row; None where no modality lends its [SEP]."""
+        return self.aliases["[SEP]"][0] if "[SEP]" in self.aliases else None
+
+    @property
+    def num_special_rows(self) -> int:
+        """Rows that packing adds to a sample of one segment: [CLS], and [SEP] where a modality is closed by it."""
+        return int(self.has_cls) + int(self.closed_modality is not None)
 
     def spec(self, name: str) -> TokenSpec:
         """Spec of a modality.
@@ -174,6 +188,7 @@ class Vocabulary:
             "modalities": [{"name": m.name, "spec": m.spec.to_dict()} for m in self.modalities],
             "num_mask_kinds": self.num_mask_kinds,
             "aliases": {name: list(target) for name, target in self.aliases.items()},
+            "has_cls": self.has_cls,
         }
 
     @classmethod
@@ -181,4 +196,5 @@ class Vocabulary:
         """Inverse of `to_dict`."""
         modalities = [Modality(m["name"], TokenSpec.from_dict(m["spec"])) for m in data["modalities"]]  # type: ignore[attr-defined]
         aliases = {name: (target[0], target[1]) for name, target in data["aliases"].items()}  # type: ignore[attr-defined]
-        return cls(modalities, int(data["num_mask_kinds"]), aliases)  # type: ignore[call-overload]
+        has_cls = bool(data.get("has_cls", True))  # older files do not say
+        return cls(modalities, int(data["num_mask_kinds"]), aliases, has_cls)  # type: ignore[call-overload]

@@ -81,7 +81,7 @@ class Manifest:
 
     Attributes:
         modalities: in vocabulary order.
-        num_mask_kinds, aliases: of the vocabulary.
+        num_mask_kinds, aliases, has_cls: of the vocabulary.
         models: name ("main", "residual", "critic" ...) -> entry.
         generation: target modality -> settings that `generate` uses where the caller gives none.
         packages: versions that wrote the folder.
@@ -93,6 +93,7 @@ class Manifest:
     models: dict[str, ModelEntry]
     generation: dict[str, dict[str, Any]] = field(default_factory=dict)
     packages: dict[str, str] = field(default_factory=package_versions)
+    has_cls: bool = True
 
     def __post_init__(self) -> None:
         for name in self.models:
@@ -167,4 +168,4 @@ class Manifest:
                     f"{entry.name!r} is the length of {entry.length_of!r}, which must come before it"
                 )
             modalities[entry.name] = length_modality(modalities[entry.length_of])
-        return Vocabulary(list(modalities.values()), self.num_mask_kinds, self.aliases)
+        return Vocabulary(list(modalities.values()), self.num_mask_kinds, self.aliases, self.has_cls)

@@ -70,6 +70,7 @@ def save_checkpoint(
             modalities=modalities,
             num_mask_kinds=vocabulary.num_mask_kinds,
             aliases=vocabulary.aliases,
+            has_cls=vocabulary.has_cls,
             models={name: _write_model(staged, name, model) for name, model in named.items()},
             generation={name: dict(values) for name, values in (generation_defaults or {}).items()},
         )

@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--layers", type=int, nargs="+", default=[-1], help="0 = embedding, -1 = last (default)"
     )
-    parser.add_argument("--pool", default="mean", choices=("mean", "cls", "tokens", "map"))
+    parser.add_argument("--pool", default="mean", choices=("mean", "cls", "all", "tokens", "map"))
     parser.add_argument("--format", default="safetensors", choices=("safetensors", "webdataset"))
     parser.add_argument("--shard-size", type=int, default=1024, help="samples in one file")
     parser.add_argument("--batch-size", type=int, default=64)

@@ -21,12 +21,12 @@ class Draft:
     Attributes:
         batch: flat codes; what unknown slots hold does not matter.
         is_unknown: name -> (n, Q) bool along `batch.codes[name]`; a name left out is wholly known.
-        has_cls: put a [CLS] row before each sample, as in training.
+        has_cls: put a [CLS] row before each sample, as in training; as the vocabulary says where None.
     """
 
     batch: TokenBatch
     is_unknown: Mapping[str, Tensor] = field(default_factory=dict)
-    has_cls: bool = True
+    has_cls: bool | None = None
 
     def __post_init__(self) -> None:
         for name, flags in self.is_unknown.items():

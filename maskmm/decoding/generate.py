@@ -23,7 +23,7 @@ def generate_tokens(
     lengths: LengthPolicy | Mapping[str, LengthPolicy] | None = None,
     seed: int | Key = 0,
     is_unknown: Mapping[str, Tensor] | None = None,
-    has_cls: bool = True,
+    has_cls: bool | None = None,
 ) -> TokenBatch:
     """Conditions in, conditions and targets out.
 
@@ -39,7 +39,7 @@ def generate_tokens(
         lengths: one policy for all, or by target; SampledLength() where a varying target has none.
         seed: the same seed gives a sample id the same codes in any batch.
         is_unknown: modality -> (n, Q) bool along `batch.codes[modality]`, True = find this code.
-        has_cls: put a [CLS] row before each sample, as in training.
+        has_cls: put a [CLS] row before each sample, as in training; as the vocabulary says where None.
 
     Returns:
         a TokenBatch of the same samples, on CPU, with conditions and targets.

@@ -134,7 +134,7 @@ class Pipeline:
         Args:
             inputs: modality name -> batch of media, all of B samples.
             layers: 0 = embedding, i = block i, -1 = last block after the last norm; several lie side by side.
-            pool: "mean", "cls", "tokens" (or None) or "map", see `FeatureExtractor`.
+            pool: "mean", "cls", "all", "tokens" (or None) or "map", see `FeatureExtractor`.
             batch_size: samples in one packed forward.
 
         Returns:

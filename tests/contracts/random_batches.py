@@ -39,8 +39,11 @@ def modality_sets(draw: st.DrawFn) -> list[Modality]:
 
 @st.composite
 def vocabularies(draw: st.DrawFn) -> Vocabulary:
-    """A vocabulary of a random modality set."""
-    return Vocabulary(draw(modality_sets()), num_mask_kinds=draw(st.integers(1, 4)))
+    """A vocabulary of a random modality set; sometimes a modality lends its [SEP], or samples have no [CLS]."""
+    modalities = draw(modality_sets())
+    lenders = [m.name for m in modalities if m.spec.num_codebooks == 1]
+    aliases = {"[SEP]": (draw(st.sampled_from(lenders)), 0)} if lenders and draw(st.booleans()) else {}
+    return Vocabulary(modalities, draw(st.integers(1, 4)), aliases, has_cls=draw(st.booleans()))
 
 
 @st.composite

@@ -156,7 +156,11 @@ def test_keep_segments_equals_packing_only_those(data: st.DataObject, vocabulary
         dtype=torch.bool,
     )
     kept = batch.keep_segments(is_kept)
-    rows = [r for r in pack_rows(batch, vocabulary, True) if r.segment < 0 or bool(is_kept[r.segment])]
+    rows = [
+        r
+        for r in pack_rows(batch, vocabulary, vocabulary.has_cls)
+        if max(r.segment, r.closes) < 0 or bool(is_kept[max(r.segment, r.closes)])
+    ]
     sequence = pack(kept, vocabulary)
     assert kept.num_samples == batch.num_samples
     assert sequence.ids.tolist() == [r.ids for r in rows]
@@ -250,6 +254,21 @@ def example_sequence() -> TokenSequence:
         {"audio": [torch.ones(3, 2, dtype=torch.int64), torch.zeros(1, 2, dtype=torch.int64)]},
     ]
     return pack(TokenBatch.from_samples(samples, VOCABULARY.modalities), VOCABULARY)
+
+
+def test_segments_of_a_closed_modality_end_with_sep() -> None:
+    text = Modality("text", TokenSpec(9, axes=("t",), max_length=5))
+    vocabulary = Vocabulary([text, LABEL], aliases={"[CLS]": ("text", 7), "[SEP]": ("text", 8)})
+    pair: Sample = {"text": [torch.tensor([[0], [1]]), torch.tensor([[2]])], "label": torch.tensor([3])}
+    sequence = pack(
+        TokenBatch.from_samples([pair, {"label": torch.tensor([0])}], vocabulary.modalities), vocabulary
+    )
+    start, label = vocabulary.slice("text", 0).start, vocabulary.slice("label", 0).start
+    codes = [7, 0, 1, 8, 2, 8, label + 3 - start, 7, label - start]
+    assert sequence.ids[:, 0].tolist() == [start + code for code in codes]
+    assert sequence.segment.tolist() == [-1, 0, 0, -1, 1, -1, 2, -1, 3]
+    assert sequence.cu_seqlens.tolist() == [0, 7, 9]
+    assert not bool(sequence.has_codebook()[sequence.segment < 0].any())
 
 
 def test_rows_may_change_places_within_a_sample() -> None:

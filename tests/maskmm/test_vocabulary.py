@@ -22,6 +22,7 @@ IMAGE = Modality("image", TokenSpec(8, 2, ("y", "x"), (2, 2)))
 @QUICK
 @given(vocabularies())
 def test_slices_are_disjoint_and_cover_every_id(vocabulary: Vocabulary) -> None:
+    vocabulary = Vocabulary(vocabulary.modalities, vocabulary.num_mask_kinds)
     owners = [0] * vocabulary.size
     for special in (vocabulary.pad_id, vocabulary.cls_id, vocabulary.sep_id):
         owners[special] += 1
@@ -130,6 +131,18 @@ def test_bad_questions_are_refused() -> None:
         vocabulary.to_codes("text", torch.full((1, 2), vocabulary.mask_id()))
     with pytest.raises(ValueError, match="outside its slices"):  # a code of the wrong codebook
         vocabulary.to_codes("image", vocabulary.to_ids("image", torch.zeros(1, 2, dtype=torch.int64)).flip(1))
+
+
+def test_what_an_imported_vocabulary_says_about_special_rows() -> None:
+    closed = Vocabulary([IMAGE, TEXT], aliases={"[SEP]": ("text", 4)}, has_cls=False)
+    assert (closed.closed_modality, closed.num_special_rows) == ("text", 1)
+    assert (
+        Vocabulary.from_dict(closed.to_dict()) == closed != Vocabulary([IMAGE, TEXT], aliases=closed.aliases)
+    )
+    plain = Vocabulary([IMAGE, TEXT])
+    assert (plain.closed_modality, plain.num_special_rows) == (None, 1)
+    older = {key: value for key, value in plain.to_dict().items() if key != "has_cls"}
+    assert Vocabulary.from_dict(older) == plain
 
 
 def test_length_labels() -> None:

@@ -21,6 +21,7 @@ class Row:
     condition_ids: list[int]
     group: int
     inputs: list[float] | None
+    closes: int = -1  # a [SEP] row names the segment before it
 
 
 def pack_rows(batch: TokenBatch, vocabulary: Vocabulary, has_cls: bool) -> list[Row]:
@@ -39,6 +40,9 @@ def pack_rows(batch: TokenBatch, vocabulary: Vocabulary, has_cls: bool) -> list[
             for rank, cell in enumerate(cells):
                 source = int(table.start[segment]) + rank
                 rows.append(_row(batch, vocabulary, sample, segment, name, cell, source))
+            if "[SEP]" in vocabulary.aliases and vocabulary.aliases["[SEP]"][0] == name:
+                ids = _padded([vocabulary.sep_id], vocabulary)
+                rows.append(Row(sample, -1, 0, ids, [0] * len(vocabulary.axes), list(ids), -1, None, segment))
     return rows
 
 

@@ -6,8 +6,10 @@ import pytest
 import torch
 
 from maskmm.features import FeatureExtractor, join_features
+from maskmm.model import MaskedTransformer, TransformerConfig
 from maskmm.sequence import pack
-from tokenizers_vq.contract import TokenBatch
+from maskmm.vocabulary import Vocabulary
+from tokenizers_vq.contract import Modality, TokenBatch, TokenSpec
 
 
 @pytest.fixture
@@ -68,7 +70,7 @@ def test_none_means_tokens_and_one_modality_has_its_own_cls(toy_pipeline, toy_me
     assert toy_pipeline.extract_features(text, pool="cls")["text"].shape == (5, 32)
 
 
-@pytest.mark.parametrize("pool", ["mean", "cls", "tokens", "map"])
+@pytest.mark.parametrize("pool", ["mean", "cls", "all", "tokens", "map"])
 def test_a_sample_does_not_depend_on_its_batch(toy_pipeline, toy_media, pool) -> None:
     inputs = {"image": toy_media["image"], "speech": toy_media["speech"]}
     one_by_one = toy_pipeline.extract_features(inputs, pool=pool, batch_size=1)
@@ -78,6 +80,26 @@ def test_a_sample_does_not_depend_on_its_batch(toy_pipeline, toy_media, pool) ->
         assert len(at_once[name]) == 5
         for a, b in zip(one_by_one[name], at_once[name]):
             torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
+
+
+def test_all_rows_of_a_sample_count_in_pool_all(toy_pipeline, toy_media) -> None:
+    text = {"text": toy_media["text"]}
+    all_rows = toy_pipeline.extract_features(text, pool="all")["text"]
+    cls = toy_pipeline.extract_features(text, pool="cls")["text"]
+    tokens = toy_pipeline.extract_features(text, pool="tokens")["text"]
+    for one, first, rest in zip(all_rows, cls, tokens):
+        torch.testing.assert_close(one, torch.cat([first[None], rest]).mean(0))
+    inputs = {"image": toy_media["image"], "text": toy_media["text"]}
+    assert set(toy_pipeline.extract_features(inputs, pool="all")) == {"joint"}
+
+
+def test_a_model_without_cls_rows_has_no_cls_features() -> None:
+    vocabulary = Vocabulary([Modality("label", TokenSpec(3))], has_cls=False)
+    model = MaskedTransformer(vocabulary, TransformerConfig(width=16, depth=1)).eval()
+    with pytest.raises(ValueError, match=r"no \[CLS\] row"):
+        FeatureExtractor(model, pool="cls")
+    batch = TokenBatch.from_samples([{"label": torch.tensor([1])}], vocabulary.modalities)
+    assert FeatureExtractor(model)(batch)["label"].shape == (1, 16)
 
 
 def test_a_probe_can_be_trained_on_features(toy_pipeline, toy_media) -> None:
