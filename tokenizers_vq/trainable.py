@@ -6,7 +6,7 @@ from abc import abstractmethod
 from dataclasses import dataclass, field
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from tokenizers_vq.contract import Tokenizer
 
@@ -21,6 +21,8 @@ class TokenizerOutput:
         codes: (N, Q) int64, codes of all real positions, padding left out.
         parts: named scalars that make up the loss; "reconstruction" is always among them.
         metrics: the quantizer's, "name/level", detached.
+        target: what the reconstruction should be, of its shape and in its units; None where no further loss or
+            discriminator may compare the two.
     """
 
     loss: Tensor
@@ -28,6 +30,7 @@ class TokenizerOutput:
     codes: Tensor
     parts: dict[str, Tensor]
     metrics: dict[str, Tensor] = field(default_factory=dict)
+    target: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,10 @@ class TrainableTokenizer(Tokenizer):
         Raises:
             ValueError: as `encode`.
         """
+
+    def last_layer(self) -> nn.Parameter | None:
+        """The last weight before the reconstruction, at which an adaptive weight compares losses; None: not told."""
+        return None
 
     @abstractmethod
     def preview(self, media: Any, lengths: Tensor | None = None) -> Preview:

@@ -15,7 +15,8 @@ from maskmm.checkpoint.manifest import CONFIG_NAME, Manifest, ModelEntry, file_s
 from maskmm.model import MaskedTransformer, TransformerConfig
 from maskmm.vocabulary import Vocabulary
 from tokenizers_vq.contract import Tokenizer, load_tokenizer
-from tokenizers_vq.contract.tokenizer import find_class, read_spec
+from tokenizers_vq.contract.described import find_class
+from tokenizers_vq.contract.tokenizer import read_spec
 
 _log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from maskmm.checkpoint import save_checkpoint
 from maskmm.model import MaskedTransformer, TransformerConfig
 from maskmm.vocabulary import Vocabulary
 from tokenizers_vq.contract import Tokenizer, load_tokenizer
-from tokenizers_vq.contract.tokenizer import find_class
+from tokenizers_vq.contract.described import find_class, rebuild
 
 _log = logging.getLogger(__name__)
 
@@ -119,7 +119,9 @@ def export_tokenizer(
         class_path, init_args = told["class_path"], told.get("init_args", {})
     except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{config} names no tokenizer under model.init_args.tokenizer: {error!r}") from error
-    tokenizer = find_class(class_path, Tokenizer, allow)(**init_args)
+    found: Any = find_class(class_path, Tokenizer, allow)
+    needed = {name: value for name, value in init_args.items() if name not in found.training_only}
+    tokenizer = found(**rebuild(needed, allow))
     _load_part(tokenizer, trained_weights(read_lightning(path)), "tokenizer.", path)
     partial = folder.with_name(f".{folder.name}.partial")
     tokenizer.save(partial)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
@@ -15,6 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from tokenizers_vq.contract.described import Described, arguments_of, find_class, path_of, rebuild
 from tokenizers_vq.contract.spec import TokenSpec
 
 Codes = Tensor | list[Tensor]
@@ -40,16 +40,19 @@ class Quantized:
     metrics: dict[str, Tensor] = field(default_factory=dict)
 
 
-class Tokenizer(nn.Module, ABC):
+class Tokenizer(Described, nn.Module, ABC):
     """Media -> codes -> media. A tokenizer owns normalisation, sample rate and resolution.
 
-    Subclasses pass every constructor argument on as an attribute named in `config()`, so that a saved folder
-    can build them again.
+    A saved folder builds it again from its constructor arguments: plain values, or objects of classes derived from
+    `Described` (quantizers are).
     """
 
     media: ClassVar[str]
     """Kind of media: "image" (B, C, H, W) float in [0, 1]; "audio" list of (T,) float in [-1, 1]; "text" list of
     str; any other name for a user's own kind."""
+
+    training_only: ClassVar[tuple[str, ...]] = ()
+    """Optional constructor arguments that only training needs (a teacher); folders leave them out."""
 
     @property
     @abstractmethod
@@ -73,12 +76,17 @@ class Tokenizer(nn.Module, ABC):
         """Media of a batch of codes; inverse in kind of `encode`.
 
         Raises:
-            ValueError: codes that do not fit the spec.
+            ValueError: codes that do not fit the spec; a tokenizer without decoder.
         """
 
-    @abstractmethod
+    @property
+    def has_decoder(self) -> bool:
+        """False where codes are targets alone (distilled features, random projections) and `decode` refuses."""
+        return True
+
     def config(self) -> dict[str, Any]:
         """JSON-ready constructor arguments."""
+        return arguments_of(self, leave_out=self.training_only)
 
     def inputs(self, media: Any) -> Tensor | None:
         """Optional continuous inputs (n, C) beside the codes (patches); None where there are none."""
@@ -101,7 +109,7 @@ class Tokenizer(nn.Module, ABC):
         self.save_files(folder)
         data = {
             "format_version": FORMAT_VERSION,
-            "class_path": f"{type(self).__module__}.{type(self).__qualname__}",
+            "class_path": path_of(type(self)),
             "init_args": self.config(),
             "spec": self.spec.to_dict(),
         }
@@ -136,37 +144,6 @@ class Tokenizer(nn.Module, ABC):
         return digest.hexdigest()
 
 
-def _subclasses(cls: type[Any]) -> dict[str, type]:
-    found = {f"{cls.__module__}.{cls.__qualname__}": cls}
-    subclasses: list[type] = cls.__subclasses__()
-    for sub in subclasses:
-        found |= _subclasses(sub)
-    return found
-
-
-def find_class(class_path: str, base: type, allow: Iterable[type] = ()) -> type:
-    """The class a file names: in-package, already imported by the user, or in `allow`; never imported for a file.
-
-    Raises:
-        ValueError: a foreign class, or one that is no `base`.
-    """
-    known = _subclasses(base) | {f"{c.__module__}.{c.__qualname__}": c for c in allow}
-    package = class_path.split(".", 1)[0]
-    if class_path not in known and package in ("tokenizers_vq", "maskmm"):
-        module, _, _ = class_path.rpartition(".")
-        try:
-            importlib.import_module(module)
-        except ModuleNotFoundError as error:
-            raise ValueError(f"class {class_path!r}: {error}; it may come from another version") from error
-        known = _subclasses(base) | known
-    if class_path not in known:
-        raise ValueError(
-            f"class {class_path!r} is not part of this package and was not imported; import it first (--plugin "
-            f"MODULE on the command line) or pass allow=[{class_path.rsplit('.', 1)[-1]}]"
-        )
-    return known[class_path]
-
-
 def read_spec(folder: Path | str) -> TokenSpec:
     """The spec that a tokenizer's folder tells, without building the tokenizer.
 
@@ -188,7 +165,9 @@ def load_tokenizer(folder: Path | str, allow: Iterable[type] = ()) -> Tokenizer:
     """
     folder = Path(folder)
     class_path, init_args, spec = _read_config(folder)
-    tokenizer = find_class(class_path, Tokenizer, allow).from_folder(folder, init_args)  # type: ignore[attr-defined]
+    allow = list(allow)
+    found: Any = find_class(class_path, Tokenizer, allow)
+    tokenizer: Tokenizer = found.from_folder(folder, rebuild(init_args, allow))
     if tokenizer.spec != spec:
         raise ValueError(f"{folder}: it says {spec}, but the tokenizer built from it has {tokenizer.spec}")
     return tokenizer.eval()

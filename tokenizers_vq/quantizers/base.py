@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor, nn
 
-from tokenizers_vq.contract import Quantized
+from tokenizers_vq.contract import Described, Quantized
 
 
 def straight_through(latents: Tensor, quantized: Tensor) -> Tensor:
@@ -14,7 +14,7 @@ def straight_through(latents: Tensor, quantized: Tensor) -> Tensor:
     return latents + (quantized - latents).detach()
 
 
-class Quantizer(nn.Module, ABC):
+class Quantizer(Described, nn.Module, ABC):
     """Maps latents (..., dim) to codes (..., num_codebooks) and back; channels lie last.
 
     Attributes:

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from tokenizers_vq.contract import Described
 from tokenizers_vq.quantizers.distributed import mean_over_ranks
 
 _SMALLEST = 1e-12  # probabilities below it count as it, to keep the gradient of p log p finite
 
 
 @dataclass(frozen=True)
-class BitEntropy:
+class BitEntropy(Described):
     """Weight of E[H(code | latent)] - diversity * H(E[code]): sure of each code, and all codes used alike.
 
     Yu et al., "Language Model Beats Diffusion: Tokenizer is Key to Visual Generation" (2023), equation 5.

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from tokenizers_vq.contract import Described
 from tokenizers_vq.quantizers.distributed import mean_over_ranks
 
 Regulariser = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -19,7 +20,7 @@ _SMALLEST = 1e-12
 
 
 @dataclass(frozen=True)
-class Orthogonality:
+class Orthogonality(Described):
     """Mean squared cosine between different codes.
 
     Shin, Lee and Kim, "Translation-equivariant Image Quantizer for Bi-directional Image-Text Generation" (2021),
@@ -38,7 +39,7 @@ class Orthogonality:
 
 
 @dataclass(frozen=True)
-class SoftEntropy:
+class SoftEntropy(Described):
     """E[H(code | latent)] - diversity * H(E[code]) of a softmax over negative squared distances.
 
     Yu et al., "MAGVIT: Masked Generative Video Transformer" (2022), appendix; weight 0.1 and temperature 0.01 there.
