@@ -1,0 +1,148 @@
+"""Text tokenizers of public models (WordPiece, byte-level BPE) with their own vocabulary and special tokens."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from tokenizers import Encoding
+from tokenizers import Tokenizer as Pieces
+from torch import Tensor
+
+from tokenizers_vq.checks import varying_codes
+from tokenizers_vq.contract import Tokenizer, TokenSpec
+
+_FILE = "tokenizer.json"
+
+
+class PretrainedText(Tokenizer):
+    """Texts, list of str <-> codes, list of (n, 1): the pieces of a `tokenizers` file, without special tokens.
+
+    The rows that a model wants around a text ([CLS], [SEP]) are no codes: `specials` says which codes they are, and
+    the model's vocabulary aliases them. A special token that is written in a text ("the [MASK] sat") is read as one.
+
+    Args:
+        definition: contents of a `tokenizer.json` file; what it says about truncation and padding is left out.
+        codebook_size: rows of the model's table, which may be more than the vocabulary has pieces.
+        max_length: largest number of pieces in a text.
+        specials: "[CLS]", "[SEP]", "[MASK]" -> code, for those that the model has.
+
+    Raises:
+        ValueError: no such definition, more pieces than rows, or a special outside them.
+    """
+
+    media: ClassVar[str] = "text"
+
+    def __init__(
+        self, definition: str, codebook_size: int, max_length: int, specials: Mapping[str, int]
+    ) -> None:
+        super().__init__()
+        self._pieces = read_pieces(definition, "the definition of the text tokenizer")
+        largest = max(self._pieces.get_vocab(with_added_tokens=True).values(), default=-1)
+        if largest >= codebook_size:
+            raise ValueError(
+                f"the text tokenizer has codes up to {largest}, the model a table of {codebook_size} rows; they do "
+                "not belong together"
+            )
+        stray = {name: code for name, code in specials.items() if not 0 <= code < codebook_size}
+        if stray:
+            raise ValueError(f"special tokens {stray}, expected codes from 0 to {codebook_size - 1}")
+        self.specials = dict(specials)
+        self.max_length = max_length
+        self._spec = TokenSpec(codebook_size, axes=("t",), max_length=max_length)
+
+    @property
+    def spec(self) -> TokenSpec:
+        """One codebook along "t", of varying length."""
+        return self._spec
+
+    def config(self) -> dict[str, Any]:
+        """Constructor arguments, without the definition, which has its own file."""
+        return {
+            "codebook_size": self._spec.codebook_size,
+            "max_length": self.max_length,
+            "specials": dict(self.specials),
+        }
+
+    def encode(self, media: Sequence[str], lengths: Tensor | None = None) -> list[Tensor]:
+        """Codes, list of (n, 1) int64, of texts.
+
+        Raises:
+            ValueError: no list of str, a text without a piece, or one of more than max_length pieces.
+        """
+        return [torch.tensor(e.ids, dtype=torch.int64)[:, None] for e in self._encodings(media)]
+
+    def groups(self, media: Sequence[str]) -> list[Tensor]:
+        """For each text (n,) int64: which word each piece belongs to, from 0; -1 for special tokens.
+
+        Raises:
+            ValueError: as `encode`.
+        """
+        special = set(self.specials.values())
+        words = (
+            [-1 if word is None or code in special else word for code, word in zip(e.ids, e.word_ids)]
+            for e in self._encodings(media)
+        )
+        return [torch.tensor(ids, dtype=torch.int64) for ids in words]
+
+    def decode(self, codes: Sequence[Tensor] | Tensor) -> list[str]:
+        """Texts of codes, list of (n, 1) or (B, n, 1), without special tokens."""
+        batch = varying_codes(codes, self.spec, "text codes")
+        return self._pieces.decode_batch([sample[:, 0].tolist() for sample in batch])
+
+    @property
+    def definition(self) -> str:
+        """Contents of the `tokenizer.json` file."""
+        return self._pieces.to_str()
+
+    def save_files(self, folder: Path) -> None:
+        """Write the definition."""
+        (folder / _FILE).write_text(self.definition, encoding="utf-8")
+
+    @classmethod
+    def from_folder(cls, folder: Path, init_args: dict[str, Any]) -> PretrainedText:
+        """Build from a saved folder.
+
+        Raises:
+            ValueError: no definition in it.
+        """
+        path = folder / _FILE
+        if not path.is_file():
+            raise ValueError(f"{path} does not exist: the folder is half-copied; copy it again")
+        return cls(path.read_text(encoding="utf-8"), **init_args)
+
+    def fingerprint(self) -> str:
+        """SHA-256 of configuration and definition."""
+        return hashlib.sha256("\n".join((super().fingerprint(), self.definition)).encode()).hexdigest()
+
+    def _encodings(self, media: Sequence[str]) -> list[Encoding]:
+        if isinstance(media, str) or not all(isinstance(text, str) for text in media):
+            raise ValueError(f"text of type {type(media).__name__}, expected a list of str")
+        encodings = self._pieces.encode_batch(list(media), add_special_tokens=False)
+        for text, encoding in zip(media, encodings):
+            if not encoding.ids:
+                raise ValueError(f"text {text!r} holds no word; expected at least one")
+            if len(encoding.ids) > self.max_length:
+                raise ValueError(
+                    f"text {text[:40]!r}... has {len(encoding.ids)} pieces, expected at most {self.max_length}, as "
+                    "many as the model has positions for; shorten or split it"
+                )
+        return encodings
+
+
+def read_pieces(definition: str, where: str) -> Pieces:
+    """A tokenizer of the `tokenizers` library that neither cuts nor pads.
+
+    Raises:
+        ValueError: contents that the library cannot read.
+    """
+    try:
+        pieces = Pieces.from_str(definition)
+    except Exception as error:  # noqa: BLE001 - the library raises nothing more special
+        raise ValueError(f"{where} cannot be read by the tokenizers library: {error}") from error
+    pieces.no_truncation()
+    pieces.no_padding()
+    return pieces

@@ -1,0 +1,155 @@
+"""Vocabulary files of public text models -> one definition of the `tokenizers` library, and its special tokens."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers, processors
+from tokenizers import Tokenizer as Pieces
+
+from tokenizers_vq.pretrained_text import PretrainedText, read_pieces
+
+_SETTINGS = ("tokenizer_config.json", "special_tokens_map.json")
+_ROLES = {"[CLS]": ("cls_token", "bos_token"), "[SEP]": ("sep_token", "eos_token"), "[MASK]": ("mask_token",)}
+
+
+@dataclass(frozen=True)
+class PublicVocabulary:
+    """A vocabulary as its publisher uses it.
+
+    Attributes:
+        definition: contents of a `tokenizer.json` file.
+        specials: "[CLS]" and "[SEP]", where a text gets them around it, and "[MASK]" -> code.
+    """
+
+    definition: str
+    specials: dict[str, int]
+
+    @classmethod
+    def read(cls, folder: Path | str) -> PublicVocabulary:
+        """From a folder with tokenizer.json, vocab.txt (BERT), or vocab.json and merges.txt (RoBERTa).
+
+        Raises:
+            ValueError: none of them, files that cannot be read, or special tokens that packing cannot place.
+        """
+        folder = Path(folder)
+        settings: dict[str, Any] = {}
+        for name in _SETTINGS:
+            if (folder / name).is_file():
+                settings = _read_json(folder / name) | settings
+        if (folder / "tokenizer.json").is_file():
+            definition = (folder / "tokenizer.json").read_text(encoding="utf-8")
+            pieces = read_pieces(definition, str(folder / "tokenizer.json"))
+        elif (folder / "vocab.txt").is_file():
+            settings = {"cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]"} | settings
+            pieces = _word_pieces(folder / "vocab.txt", settings)
+        elif (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file():
+            settings = {"cls_token": "<s>", "sep_token": "</s>", "mask_token": "<mask>"} | settings
+            pieces = _byte_pairs(folder, settings)
+        else:
+            raise ValueError(
+                f"{folder} has no vocabulary; expected tokenizer.json, vocab.txt, or vocab.json and merges.txt"
+            )
+        return cls.of(pieces, settings)
+
+    @classmethod
+    def of(cls, pieces: Pieces, settings: Mapping[str, Any]) -> PublicVocabulary:
+        """From a tokenizer of the library and the names of its special tokens ("mask_token" -> "[MASK]").
+
+        Raises:
+            ValueError: special tokens that packing cannot place.
+        """
+        definition = pieces.to_str()
+        pieces = read_pieces(definition, "the tokenizer")
+        specials = _around(pieces)
+        mask = _name_of(settings, "[MASK]")
+        code = None if mask is None else pieces.token_to_id(mask)
+        return cls(definition, specials if code is None else {**specials, "[MASK]": code})
+
+    def tokenizer(self, codebook_size: int, max_rows: int) -> PretrainedText:
+        """The tokenizer for a model with a table of `codebook_size` rows and positions for `max_rows` rows."""
+        num_special = len(self.specials.keys() & {"[CLS]", "[SEP]"})
+        return PretrainedText(self.definition, codebook_size, max_rows - num_special, self.specials)
+
+
+def _around(pieces: Pieces) -> dict[str, int]:
+    """What the publisher puts before and after a text, found by doing so."""
+    plain = pieces.encode("a", add_special_tokens=False).ids
+    full = pieces.encode("a", add_special_tokens=True).ids
+    start = next((i for i in range(len(full)) if full[i : i + len(plain)] == plain), None)
+    before, after = (full[:start], full[start + len(plain) :]) if start is not None else ([], [])
+    if start is None or len(before) > 1 or len(after) > 1:
+        raise ValueError(
+            f"the tokenizer puts special tokens around a text, {full} for {plain}, that packing cannot place: at most "
+            "one before and one after it"
+        )
+    return {name: codes[0] for name, codes in (("[CLS]", before), ("[SEP]", after)) if codes}
+
+
+def _name_of(settings: Mapping[str, Any], role: str) -> str | None:
+    for key in _ROLES[role]:
+        value = settings.get(key)
+        if value is not None:
+            return value["content"] if isinstance(value, Mapping) else str(value)
+    return None
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is no JSON: {error}") from error
+    if not isinstance(data, dict):
+        raise ValueError(f"{path} holds a {type(data).__name__}, expected an object")
+    return data
+
+
+def _word_pieces(path: Path, settings: Mapping[str, Any]) -> Pieces:
+    """BERT's tokenizer from its vocabulary, one piece a line."""
+    names = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    vocabulary = {piece: code for code, piece in enumerate(names)}
+    unknown = settings.get("unk_token", "[UNK]")
+    pieces = Pieces(models.WordPiece(vocabulary, unk_token=unknown, max_input_chars_per_word=100))
+    pieces.normalizer = normalizers.BertNormalizer(
+        lowercase=settings.get("do_lower_case", True),
+        strip_accents=settings.get("strip_accents"),
+        handle_chinese_chars=settings.get("tokenize_chinese_chars", True),
+    )
+    pieces.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    pieces.decoder = decoders.WordPiece(prefix="##")
+    cls, sep, mask = (_special(vocabulary, settings, role, path) for role in _ROLES)
+    pieces.add_special_tokens([cls[0], sep[0], mask[0]])
+    pieces.post_processor = processors.BertProcessing(sep, cls)
+    return pieces
+
+
+def _byte_pairs(folder: Path, settings: Mapping[str, Any]) -> Pieces:
+    """RoBERTa's tokenizer: byte-level BPE (Radford et al., GPT-2, 2019) from its vocabulary and merges."""
+    vocabulary = _read_json(folder / "vocab.json")
+    cls, sep, mask = (_special(vocabulary, settings, role, folder / "vocab.json") for role in _ROLES)
+    lines = (folder / "merges.txt").read_text(encoding="utf-8").splitlines()
+    merges = [tuple(line.split(" ")) for line in lines if line and not line.startswith("#version:")]
+    try:
+        pieces = Pieces(models.BPE(vocabulary, merges, fuse_unk=False))
+    except Exception as error:  # noqa: BLE001 - the library raises nothing more special
+        raise ValueError(f"{folder}: vocab.json and merges.txt do not belong together: {error}") from error
+    has_prefix = bool(settings.get("add_prefix_space", False))
+    pieces.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=has_prefix)
+    pieces.decoder = decoders.ByteLevel()
+    # The mask stands for a word with the space before it.
+    pieces.add_special_tokens([cls[0], sep[0], AddedToken(mask[0], lstrip=True, normalized=False)])
+    pieces.post_processor = processors.RobertaProcessing(sep, cls, add_prefix_space=has_prefix)
+    return pieces
+
+
+def _special(
+    vocabulary: Mapping[str, int], settings: Mapping[str, Any], role: str, path: Path
+) -> tuple[str, int]:
+    name = _name_of(settings, role)
+    if name is None or name not in vocabulary:
+        raise ValueError(f"{path} lacks the special token {name!r}, which stands for {role}")
+    return name, vocabulary[name]
