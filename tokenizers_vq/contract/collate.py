@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+from torch import Tensor
 
 from tokenizers_vq.contract.batch import TokenBatch
 from tokenizers_vq.contract.randomness import Key
 
 
 class BatchTransform(Protocol):
-    """Changes a TokenBatch before packing: modality dropping, condition dropout, length queries, mis-pairing."""
+    """Changes a TokenBatch before packing: modality dropping, condition dropout, length queries, mis-pairing.
+
+    Under a token budget it also runs on batches whose codes are all 0, to learn how long the samples become: which
+    segments it keeps, and their shapes, must follow from key, sample ids and shapes, not from the values of codes.
+    """
 
     def __call__(self, batch: TokenBatch, key: Key) -> TokenBatch: ...
 
@@ -18,3 +26,48 @@ class Collate(Protocol):
     """Turns a TokenBatch into what the model is trained on; runs in the data workers."""
 
     def __call__(self, batch: TokenBatch, key: Key) -> Any: ...
+
+
+@runtime_checkable
+class StepCollate(Collate, Protocol):
+    """A collate that can make the batches of one optimizer step together, so that each knows the step's counts."""
+
+    def of_step(self, batches: Sequence[TokenBatch], key: Key) -> list[Any]:
+        """One batch for each of `batches`."""
+        ...
+
+
+@dataclass(frozen=True)
+class TokenBudget:
+    """The one shape of every packed batch.
+
+    Args:
+        rows: N, packed rows: tokens and special rows.
+        samples: most samples of a pack.
+        segments: most segments of a pack; where None, one of each modality for each sample.
+
+    Raises:
+        ValueError: a number below 1.
+    """
+
+    rows: int
+    samples: int
+    segments: int | None = None
+
+    def __post_init__(self) -> None:
+        if min(self.rows, self.samples, self.segments or 1) < 1:
+            raise ValueError(
+                f"token budget of rows={self.rows}, samples={self.samples}, segments={self.segments}: "
+                "expected at least 1 of each"
+            )
+
+
+@runtime_checkable
+class BudgetCollate(StepCollate, Protocol):
+    """A collate whose batches all have the shape of its budget, where it has one."""
+
+    budget: TokenBudget | None
+
+    def count_rows(self, batch: TokenBatch) -> Tensor:
+        """(B,) int64 packed rows of each sample; reads no codes."""
+        ...
