@@ -1,0 +1,1 @@
+"""Twenty motion-capture clips with captions, rendered video and spoken captions, cut in windows."""
