@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import logging
-from functools import cache
-
 import torch
 from torch import Tensor
 
-from maskmm.nn.backends.dense import attend_dense
-from maskmm.nn.backends.runs import attend_runs
-from maskmm.nn.backends.varlen import attend_varlen, varlen_obstacle
+from maskmm.nn.backends.base import Call
+from maskmm.nn.backends.choice import choose
+from maskmm.nn.backends.varlen import varlen_obstacle
 from maskmm.nn.layout import AttentionLayout, PairBias
 
-_log = logging.getLogger(__name__)
-
-BACKENDS = ("auto", "varlen", "runs", "dense")
+__all__ = ["attend", "varlen_obstacle"]
 
 
 def attend(
@@ -32,10 +27,11 @@ def attend(
         q_NHK: (N, H, K) float query rows.
         k_MGK, v_MGK: (M, G, K) float key and value rows; H is a multiple of G (grouped-query attention, Ainslie et
             al., "GQA", 2023): key head g serves query heads g H / G to (g + 1) H / G - 1.
-        layout: offsets and restrictions.
-        backend: "varlen" (torch's packed CUDA kernel, half precision, sm80 and newer), "runs" (one SDPA call for
-            each run of equally long samples; any device and dtype), "dense" (all pairs of a sample: bias, window and
-            predicate) or "auto".
+        layout: offsets and restrictions; with a cache, k and v are the new rows alone.
+        backend: "varlen" (torch's packed CUDA kernel, half precision, sm80 and newer), "flash" (the same of the
+            flash-attn package), "runs" (one SDPA call for each run of equally long samples), "blocks" (local windows
+            in blocks), "flex" (FlexAttention: predicates on CUDA), "dense" (all pairs of a sample: bias, window and
+            predicate) or "auto", which logs once what it took and why not what comes before.
         bias: what is added to the scores before the softmax.
 
     Returns:
@@ -48,43 +44,19 @@ def attend(
         raise ValueError(
             f"{q_NHK.shape[1]} query heads over {k_MGK.shape[1]} key heads, expected a whole multiple"
         )
+    if layout.cache is not None:
+        k_MGK, v_MGK = layout.cache.extend(k_MGK, v_MGK)
     q_NHK, k_MGK, v_MGK = _to_autocast_dtype(q_NHK, k_MGK, v_MGK)
-    if backend == "auto":
-        backend = choose_backend(q_NHK.device.type, q_NHK.dtype, layout, has_bias=bias is not None)
-    if backend == "dense":
-        return attend_dense(q_NHK, k_MGK, v_MGK, layout, bias)
-    if bias is not None:
-        raise ValueError(f"backend {backend!r} has no additive bias; use 'dense' or 'auto'")
-    if backend == "varlen":
-        why_not = varlen_obstacle(q_NHK.device.type, q_NHK.dtype)
-        if why_not is not None or layout.predicate is not None:
-            raise ValueError(
-                f"backend 'varlen' cannot run here: {why_not or 'the layout has a predicate'}; use 'auto'"
-            )
-        return attend_varlen(q_NHK, k_MGK, v_MGK, layout)
-    if backend == "runs":
-        if layout.predicate is not None or layout.window is not None:
-            raise ValueError("backend 'runs' has no window and no predicate; use 'dense' or 'auto'")
-        return attend_runs(q_NHK, k_MGK, v_MGK, layout)
-    raise ValueError(f"attention backend {backend!r}, expected one of {BACKENDS}")
-
-
-def choose_backend(
-    device_type: str, dtype: torch.dtype, layout: AttentionLayout, has_bias: bool = False
-) -> str:
-    """The backend that "auto" takes; the choice and its reason are logged once."""
-    why_not = varlen_obstacle(device_type, dtype)
-    if why_not is None and (layout.predicate is not None or has_bias):
-        why_not = "the layout has a predicate" if layout.predicate is not None else "there is a bias"
-    is_whole = layout.window is None and layout.predicate is None and not has_bias
-    choice = "varlen" if why_not is None else "runs" if is_whole else "dense"
-    _log_choice(choice, why_not)
-    return choice
-
-
-@cache
-def _log_choice(choice: str, why_not: str | None) -> None:
-    _log.info("attention backend: %s%s", choice, f" (varlen not used: {why_not})" if why_not else "")
+    call = Call(
+        device_type=q_NHK.device.type,
+        dtype=q_NHK.dtype,
+        head_width=q_NHK.shape[2],
+        needs_grad=torch.is_grad_enabled()
+        and (q_NHK.requires_grad or k_MGK.requires_grad or v_MGK.requires_grad),
+        has_bias=bias is not None,
+        layout=layout,
+    )
+    return choose(backend, call).attend(q_NHK, k_MGK, v_MGK, layout, bias)
 
 
 def _to_autocast_dtype(*tensors: Tensor) -> tuple[Tensor, ...]:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
+if TYPE_CHECKING:
+    from maskmm.nn.cache import CacheStep
+
 Predicate = Callable[[Tensor, Tensor], Tensor]
-"""(query rows, key rows) -> may_attend bool, int64 row numbers that broadcast, rows of one sample. It must work
-elementwise (index tensors by the row numbers), so that the same function serves dense masks and FlexAttention."""
+"""(query rows, key rows) -> may_attend bool. int64 row numbers that broadcast, of one sample; it must work elementwise
+(index tensors by row number), so that the same function serves dense masks and FlexAttention."""
 
 PairBias = Callable[[Tensor, Tensor], Tensor]
 """(query rows (..., Lq), key rows (..., Lk)) -> what is added to the scores (..., H, Lq, Lk); rows of one sample."""
@@ -35,24 +38,19 @@ class AttentionLayout:
     Attributes:
         cu_q: (B + 1,) int32 offsets of the query rows.
         cu_k: (B + 1,) int32 offsets of the key rows (differs from cu_q where only some rows ask).
-        max_q, max_k: upper bounds of a sample's rows. On CUDA give configured bounds: a bound that changes with the
-            batch makes compiled kernels specialise again.
-        runs: samples grouped by equal length, for backends without a varlen kernel; None where lengths stay on
-            the device.
         window: each row sees rows at most this far away in its sample; None = all. Query rows that are fewer than
             the key rows count as the sample's last ones.
         predicate: which pairs may attend; None = all.
-        max_length: the configured bound, if there is one.
+        max_length: the configured bound of a sample's rows, or None.
+        cache: keys and values of rows encoded before, which come before the given ones; or None.
     """
 
     cu_q: Tensor
     cu_k: Tensor
-    max_q: int
-    max_k: int
-    runs: tuple[Run, ...] | None
     window: int | None = None
     predicate: Predicate | None = None
     max_length: int | None = None
+    cache: CacheStep | None = None
     _memo: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
@@ -64,37 +62,33 @@ class AttentionLayout:
         max_length: int | None = None,
         window: int | None = None,
         predicate: Predicate | None = None,
-        needs_runs: bool = True,
+        cache: CacheStep | None = None,
+        needs_runs: bool = True,  # the model's next version does without
     ) -> AttentionLayout:
-        """Layout of samples with these offsets.
+        """Layout of samples with these offsets; lengths stay on the device until a backend asks for them.
 
         Args:
             cu_q: (B + 1,) offsets of query rows.
             cu_k: (B + 1,) offsets of key rows; the same as cu_q where not given.
-            max_length: configured bound of a sample's rows; read from the offsets where not given (a sync on CUDA).
-                A longer sample is an error: a device-side assertion where lengths stay on the device.
-            window, predicate: restrict attention inside a sample.
-            needs_runs: False keeps lengths on the device (the varlen kernel needs none on the host).
+            max_length: configured bound of a sample's rows: compiled kernels see one number, and nothing has to be
+                read from the device. A longer sample is an error (on CUDA a device-side assertion).
+            window, predicate, cache: see the class.
 
         Raises:
             ValueError: offsets of different batch sizes, a window below 0 or above max_length, or a sample longer
                 than max_length.
         """
+        is_self = cu_k is None or cu_k is cu_q
         cu_k = cu_q if cu_k is None else cu_k
         if cu_q.shape != cu_k.shape:
             raise ValueError(
                 f"cu_q {tuple(cu_q.shape)} and cu_k {tuple(cu_k.shape)} describe different batches"
             )
-        runs = _runs(cu_q.tolist(), cu_k.tolist()) if needs_runs else None
         if max_length is not None:
-            _check_bound(cu_q, cu_k, runs, max_length)
-            max_q = max_k = max_length
-        elif runs is not None:
-            max_q = max((r.length_q for r in runs), default=0)
-            max_k = max((r.length_k for r in runs), default=0)
-        else:
-            max_q, max_k = int((cu_q[1:] - cu_q[:-1]).max()), int((cu_k[1:] - cu_k[:-1]).max())
-        whole = cls(cu_q.int(), cu_k.int(), max_q, max_k, runs, None, predicate, max_length)
+            for offsets in (cu_q,) if is_self else (cu_q, cu_k):
+                _check_bound(offsets, max_length)
+        cu_q = cu_q.int()
+        whole = cls(cu_q, cu_q if is_self else cu_k.int(), None, predicate, max_length, cache)
         return whole.with_window(window)
 
     def with_window(self, window: int | None) -> AttentionLayout:
@@ -114,6 +108,23 @@ class AttentionLayout:
             )
         return replace(self, window=window)
 
+    @property
+    def is_self_attention(self) -> bool:
+        """Whether query rows and key rows are the same rows."""
+        return self.cu_q is self.cu_k
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        """Samples grouped by equal length (a sync on CUDA, once a forward)."""
+        return self.once("runs", lambda: runs_of(self.cu_q.tolist(), self.cu_k.tolist()))
+
+    @property
+    def longest(self) -> tuple[int, int]:
+        """Query and key rows of the longest samples: the configured bound, else read (a sync on CUDA)."""
+        if self.max_length is not None:
+            return self.max_length, self.max_length
+        return self.once("longest", lambda: (int(self.cu_q.diff().max()), int(self.cu_k.diff().max())))
+
     def once(self, key: object, make: Callable[[], Any]) -> Any:
         """What `make` returns, made once for this layout and those that differ from it in the window alone."""
         if key not in self._memo:
@@ -121,26 +132,25 @@ class AttentionLayout:
         return self._memo[key]
 
 
-def _check_bound(cu_q: Tensor, cu_k: Tensor, runs: tuple[Run, ...] | None, bound: int) -> None:
+def _check_bound(offsets: Tensor, bound: int) -> None:
     """Kernels that are told too small a bound leave rows out without a word."""
-    if runs is None:
-        for offsets in (cu_q, cu_k):
-            torch._assert_async((offsets.diff() <= bound).all(), f"a sample has more than {bound} rows")
-        return
-    longest = max((max(run.length_q, run.length_k) for run in runs), default=0)
-    if longest > bound:
+    lengths = offsets.diff()
+    if offsets.device.type != "cpu" or torch.compiler.is_compiling():
+        torch._assert_async((lengths <= bound).all(), f"a sample has more than {bound} rows")
+    elif lengths.numel() and int(lengths.max()) > bound:
         raise ValueError(
-            f"a sample has {longest} rows, expected at most {bound}; raise max_length, or cut samples"
+            f"a sample has {int(lengths.max())} rows, expected at most {bound}; raise max_length, or cut samples"
         )
 
 
-def _runs(offsets_q: list[int], offsets_k: list[int]) -> tuple[Run, ...]:
+def runs_of(offsets_q: list[int], offsets_k: list[int]) -> tuple[Run, ...]:
+    """Neighbouring samples of equal lengths as runs; samples without rows do not part the run around them."""
     runs: list[Run] = []
     for index in range(len(offsets_q) - 1):
         length_q = offsets_q[index + 1] - offsets_q[index]
         length_k = offsets_k[index + 1] - offsets_k[index]
         if not length_q and not length_k:
-            continue  # samples without rows do not part the run around them
+            continue
         last = runs[-1] if runs else None
         if last is not None and (last.length_q, last.length_k) == (length_q, length_k):
             runs[-1] = Run(last.start_q, last.start_k, last.count + 1, length_q, length_k)

@@ -6,24 +6,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from maskmm.nn.backends.base import Backend, Call
 from maskmm.nn.backends.runs import for_each_run
 from maskmm.nn.layout import AttentionLayout, PairBias, Run
 
 
-def attend_dense(
-    q: Tensor, k: Tensor, v: Tensor, layout: AttentionLayout, bias: PairBias | None = None
-) -> Tensor:
-    """(N, H, K), (M, G, K), (M, G, K) -> (N, H, K); a row that may attend to nothing gets zeros."""
+def _obstacle(call: Call) -> str | None:
+    return None
 
+
+def _attend(q: Tensor, k: Tensor, v: Tensor, layout: AttentionLayout, bias: PairBias | None) -> Tensor:
     def attend_run(q: Tensor, k: Tensor, v: Tensor, run: Run) -> Tensor:
-        rows_q, rows_k = (
-            _rows(run.start_q, run.count, run.length_q, q),
-            _rows(run.start_k, run.count, run.length_k, k),
+        rows_q = _rows(run.start_q, run.count, run.length_q, q)
+        rows_k = _rows(run.start_k, run.count, run.length_k, k)
+        mask, is_alone = layout.once(
+            ("may_attend", layout.window, run), lambda: _may_attend(layout, run, rows_q, rows_k)
         )
-        allowed = layout.once(
-            ("may_attend", layout.window, run), lambda: may_attend(layout, run, rows_q, rows_k)
-        )
-        mask, is_alone = allowed if allowed is not None else (None, None)
         if bias is not None:
             scores = bias(rows_q, rows_k).to(q.dtype)
             mask = scores if mask is None else scores.masked_fill(~mask, -torch.inf)
@@ -38,21 +36,28 @@ def _rows(start: int, count: int, length: int, like: Tensor) -> Tensor:
     return torch.arange(start, start + count * length, device=like.device).view(count, length)
 
 
-def may_attend(
+def _may_attend(
     layout: AttentionLayout, run: Run, rows_q: Tensor, rows_k: Tensor
-) -> tuple[Tensor, Tensor] | None:
-    """Which pairs of a run may attend (b, 1, Lq, Lk), and which rows to none (b, 1, Lq, 1); None = all may.
+) -> tuple[Tensor | None, Tensor | None]:
+    """Which pairs of a run may attend (b, 1, Lq, Lk), None = all; which rows to nothing (b, 1, Lq, 1), None = none.
 
-    Rows that may attend to none are given every key, as a softmax over nothing is NaN in some kernels.
+    Rows that may attend to nothing are given every key: a softmax over nothing is NaN in some kernels, and so is
+    its gradient.
     """
     if layout.window is None and layout.predicate is None:
-        return None
-    is_allowed = torch.ones(run.count, 1, run.length_q, run.length_k, dtype=torch.bool, device=rows_q.device)
+        return None, None
+    device = rows_q.device
+    is_allowed = torch.ones(1, 1, run.length_q, run.length_k, dtype=torch.bool, device=device)
     if layout.window is not None:
-        rank_q = torch.arange(run.length_k - run.length_q, run.length_k, device=rows_q.device)
-        rank_k = torch.arange(run.length_k, device=rows_q.device)
+        rank_q = torch.arange(run.length_k - run.length_q, run.length_k, device=device)
+        rank_k = torch.arange(run.length_k, device=device)
         is_allowed = is_allowed & ((rank_q[:, None] - rank_k).abs() <= layout.window)
     if layout.predicate is not None:
         is_allowed = is_allowed & layout.predicate(rows_q[:, None, :, None], rows_k[:, None, None, :])
+    elif layout.is_self_attention:
+        return is_allowed, None
     is_alone = ~is_allowed.any(dim=3, keepdim=True)
     return is_allowed | is_alone, is_alone
+
+
+DENSE = Backend("dense", _obstacle, _attend)

@@ -9,20 +9,26 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
+from maskmm.nn.backends.base import Backend, Call, plain_obstacle
 from maskmm.nn.backends.heads import repeat_heads
-from maskmm.nn.layout import AttentionLayout, Run
+from maskmm.nn.backends.runs_op import attend_runs_op
+from maskmm.nn.layout import AttentionLayout, PairBias, Run
 
 RunAttention = Callable[[Tensor, Tensor, Tensor, Run], Tensor]
 """(query (b, H, Lq, K), key (b, H, Lk, K), value, run) -> (b, H, Lq, K)."""
 
 
-def attend_runs(q: Tensor, k: Tensor, v: Tensor, layout: AttentionLayout) -> Tensor:
-    """Full attention inside each sample; (N, H, K), (M, G, K), (M, G, K) -> (N, H, K)."""
+def _obstacle(call: Call) -> str | None:
+    return plain_obstacle(call) or ("the layout has a window" if call.layout.window is not None else None)
 
-    def attend_run(q: Tensor, k: Tensor, v: Tensor, run: Run) -> Tensor:
-        return F.scaled_dot_product_attention(q, k, v)
 
-    return for_each_run(q, k, v, layout, attend_run)
+def _attend(q: Tensor, k: Tensor, v: Tensor, layout: AttentionLayout, bias: PairBias | None) -> Tensor:
+    if torch.compiler.is_compiling():
+        k, v = repeat_heads(k, q.shape[1]), repeat_heads(v, q.shape[1])
+        return attend_runs_op(q, k, v, layout.cu_q, layout.cu_k)[0]
+    return for_each_run(
+        q, k, v, layout, lambda q_run, k_run, v_run, _: F.scaled_dot_product_attention(q_run, k_run, v_run)
+    )
 
 
 def for_each_run(
@@ -31,10 +37,8 @@ def for_each_run(
     """`attend_run` on every run; rows of samples without keys get zeros.
 
     Raises:
-        ValueError: a layout without runs, or one that does not cover the rows.
+        ValueError: a layout that does not cover the rows.
     """
-    if layout.runs is None:
-        raise ValueError("backends 'runs' and 'dense' need a layout built with needs_runs=True")
     sizes_q = [run.count * run.length_q for run in layout.runs]
     sizes_k = [run.count * run.length_k for run in layout.runs]
     if sum(sizes_q) != q.shape[0] or sum(sizes_k) != k.shape[0]:
@@ -56,3 +60,6 @@ def for_each_run(
         )
         outputs.append(rearrange(attend_run(q_BHLK, k_BHLK, v_BHLK, run), "b h l k -> (b l) h k"))
     return torch.cat(outputs) if outputs else torch.zeros_like(q)
+
+
+RUNS = Backend("runs", _obstacle, _attend)

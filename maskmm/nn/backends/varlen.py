@@ -9,15 +9,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from maskmm.nn.backends.base import Backend, Call, plain_obstacle
 from maskmm.nn.backends.heads import repeat_heads
-from maskmm.nn.layout import AttentionLayout
+from maskmm.nn.layout import AttentionLayout, PairBias
 
 
-@cache
+@torch.compiler.assume_constant_result
 def varlen_obstacle(device_type: str, dtype: torch.dtype) -> str | None:
-    """Why torch's varlen kernel cannot run these tensors; None where it can."""
+    """Why no packed CUDA kernel can run such tensors; None where one can."""
     if device_type != "cuda":
-        return f"device {device_type} has no varlen kernel"
+        return f"device {device_type} has no packed kernel"
     if dtype not in (torch.float16, torch.bfloat16):
         return f"dtype {dtype}, the kernel takes float16 or bfloat16"
     if torch.cuda.get_device_capability() < (8, 0):
@@ -25,31 +26,51 @@ def varlen_obstacle(device_type: str, dtype: torch.dtype) -> str | None:
     return None
 
 
+@torch.compiler.assume_constant_result
+def varlen_takes(parameter: str) -> bool:
+    """Whether this torch's varlen_attn has an argument of that name (window_size, enable_gqa came later than it)."""
+    return parameter in _varlen_parameters()
+
+
 @cache
-def varlen_parameters() -> frozenset[str]:
-    """Names of the arguments that this torch's varlen_attn takes."""
+def _varlen_parameters() -> frozenset[str]:
     from torch.nn.attention.varlen import varlen_attn
 
     return frozenset(inspect.signature(varlen_attn).parameters)
 
 
-def attend_varlen(q: Tensor, k: Tensor, v: Tensor, layout: AttentionLayout) -> Tensor:
-    """(N, H, K), (M, G, K), (M, G, K) half precision -> (N, H, K)."""
+def _obstacle(call: Call) -> str | None:
+    why_not = varlen_obstacle(call.device_type, call.dtype) or plain_obstacle(call)
+    if why_not is None and call.head_width % 8:
+        why_not = f"head width {call.head_width} is no multiple of 8"
+    if why_not is None and call.layout.window is not None and not varlen_takes("window_size"):
+        why_not = f"varlen_attn of torch {torch.__version__} has no window"
+    return why_not
+
+
+def _attend(q: Tensor, k: Tensor, v: Tensor, layout: AttentionLayout, bias: PairBias | None) -> Tensor:
     from torch.nn.attention.varlen import varlen_attn
 
     options: dict[str, Any] = {}
     if layout.window is not None:
-        if "window_size" not in varlen_parameters():
-            raise ValueError(
-                f"window={layout.window}: this torch ({torch.__version__}) has no windows in varlen_attn"
-            )
         options["window_size"] = (layout.window, layout.window)
-    if k.shape[1] != q.shape[1] and "enable_gqa" in varlen_parameters():
+    if k.shape[1] != q.shape[1] and varlen_takes("enable_gqa"):
         options["enable_gqa"] = True
     else:
         k, v = repeat_heads(k, q.shape[1]), repeat_heads(v, q.shape[1])
-    # The cuDNN kernel was wrong on rows that are not 16-byte aligned (views of a fused projection), and rows past
-    # the last offset get NaN gradients: contiguous inputs and full cover guard against both.
+    # The cuDNN kernel was wrong on rows that are not 16-byte aligned (views of a fused projection): contiguous
+    # inputs guard against it.
     q, k, v = (t.contiguous() for t in (q, k, v))
-    out = varlen_attn(q, k, v, layout.cu_q, layout.cu_k, layout.max_q, layout.max_k, **options)
+    longest_q, longest_k = longest_rows(q, k, layout)
+    out = varlen_attn(q, k, v, layout.cu_q, layout.cu_k, longest_q, longest_k, **options)
     return out[0] if isinstance(out, tuple) else out
+
+
+def longest_rows(q: Tensor, k: Tensor, layout: AttentionLayout) -> tuple[int, int]:
+    """Bounds of a sample's rows for the kernel; a graph without a configured bound takes the pack's length."""
+    if layout.max_length is None and torch.compiler.is_compiling():
+        return q.shape[0], k.shape[0]
+    return layout.longest
+
+
+VARLEN = Backend("varlen", _obstacle, _attend)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from maskmm.nn.attention import attend, choose_backend, varlen_obstacle
+from maskmm.nn.attention import attend
 from maskmm.nn.layout import AttentionLayout, Run
 from maskmm.nn.rotary import AxialRotary, _rotate_real, rotate
 from tests.reference.naive_attention import naive_attend
@@ -67,7 +67,7 @@ def test_samples_do_not_see_each_other() -> None:
 def test_runs_group_equal_lengths_and_skip_empty_samples() -> None:
     layout = AttentionLayout.build(offsets([4, 4, 0, 4, 2]))
     assert layout.runs == (Run(0, 0, 3, 4, 4), Run(12, 12, 1, 2, 2))
-    assert layout.max_q == 4
+    assert layout.longest == (4, 4)
 
 
 def test_bad_layouts_and_backends() -> None:
@@ -80,13 +80,6 @@ def test_bad_layouts_and_backends() -> None:
         attend(q, k, v, AttentionLayout.build(offsets([3])), backend="flash")
     with pytest.raises(ValueError, match="cannot run here"):
         attend(q, k, v, AttentionLayout.build(offsets([3])), backend="varlen")
-    with pytest.raises(ValueError, match="needs_runs=True"):
-        attend(q, k, v, AttentionLayout.build(offsets([3]), needs_runs=False), backend="runs")
-
-
-def test_cpu_takes_runs() -> None:
-    assert choose_backend("cpu", torch.float32, AttentionLayout.build(offsets([2]))) == "runs"
-    assert varlen_obstacle("cpu", torch.float32) is not None
 
 
 def test_complex_rotation_equals_real_rotation() -> None:
@@ -126,9 +119,7 @@ def test_varlen_equals_float32_runs_forward_and_gradient(
     fused = torch.randn(sum(lengths), 3, 4, 64, device="cuda", generator=generator)
     fast = fused.to(dtype).requires_grad_()
     slow = fast.detach().float().requires_grad_()
-    out = attend(
-        *fast.unbind(1), AttentionLayout.build(cu, window=window, needs_runs=False), backend="varlen"
-    )
+    out = attend(*fast.unbind(1), AttentionLayout.build(cu, window=window), backend="varlen")
     expected = attend(*slow.unbind(1), AttentionLayout.build(cu, window=window), backend="runs")
     weight = torch.randn(out.shape, device="cuda", generator=generator)
     (grad,) = torch.autograd.grad((out.float() * weight).sum(), fast)
@@ -142,5 +133,5 @@ def test_varlen_equals_float32_runs_forward_and_gradient(
 def test_autocast_casts_float32_queries_back() -> None:
     q, k, v = (t.detach().cuda() for t in rows(32, width=64))
     with torch.autocast("cuda", torch.bfloat16):
-        out = attend(q, k, v, AttentionLayout.build(offsets([20, 12]).cuda(), needs_runs=False))
+        out = attend(q, k, v, AttentionLayout.build(offsets([20, 12]).cuda()))
     assert out.dtype == torch.bfloat16

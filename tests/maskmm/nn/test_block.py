@@ -6,9 +6,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from maskmm.nn.block import Block, QueryKeyNorm
+from maskmm.nn.block import PreNormBlock
+from maskmm.nn.config import AttentionConfig, FeedForwardConfig, ResidualConfig
+from maskmm.nn.context import LayerContext
 from maskmm.nn.layout import AttentionLayout
+from maskmm.nn.query_key_norm import QueryKeyNorm
 from maskmm.nn.rotary import AxialRotary
+from maskmm.nn.transformer_config import TransformerConfig
 from tests.reference.naive_attention import naive_attend
 
 WIDTH, HEADS = 8, 2
@@ -25,9 +29,18 @@ def turned(x_NHK: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return out
 
 
-def build(qk_norm: bool) -> Block:
+def config(qk_norm: bool = False, dropout: float = 0.0) -> TransformerConfig:
+    return TransformerConfig(
+        width=WIDTH,
+        attention=AttentionConfig(num_heads=HEADS, qk_norm="rms" if qk_norm else None),
+        ffn=FeedForwardConfig(width=12),
+        residual=ResidualConfig(dropout=dropout),
+    )
+
+
+def build(qk_norm: bool) -> PreNormBlock:
     torch.manual_seed(0)
-    block = Block(WIDTH, HEADS, ffn_width=12, qk_norm=qk_norm, norm_eps=1e-6, dropout=0.0).double()
+    block = PreNormBlock(config(qk_norm)).double()
     for parameter in block.parameters():
         torch.nn.init.normal_(parameter)
     return block
@@ -58,7 +71,7 @@ def test_equals_the_formula(qk_norm: bool) -> None:
     gate, up = (rms(after, block.ffn_norm.weight) @ w.T for w in block.ffn.gate_up.weight.chunk(2))
     expected = after + (gate * gate.sigmoid() * up) @ block.ffn.down.weight.T
 
-    torch.testing.assert_close(block(x_ND, layout, cos, sin), expected)
+    torch.testing.assert_close(block(x_ND, LayerContext(layout, (cos, sin))), expected)
 
 
 def test_gains_start_at_one_and_have_one_dimension() -> None:
@@ -69,20 +82,8 @@ def test_gains_start_at_one_and_have_one_dimension() -> None:
 
 
 def test_dropout_is_on_both_branches() -> None:
-    block = Block(WIDTH, HEADS, 12, qk_norm=False, norm_eps=1e-6, dropout=0.999999).train()
+    block = PreNormBlock(config(dropout=0.999999)).train()
     x_ND = torch.randn(3, WIDTH)
     cos, sin = AxialRotary(WIDTH // HEADS, 1, base=100.0)(torch.zeros(3, 1, dtype=torch.int64))
-    assert torch.equal(block(x_ND, AttentionLayout.build(torch.tensor([0, 3])), cos, sin), x_ND)
-
-
-@pytest.mark.parametrize("lengths", [[4], [2, 4, 1]])
-def test_a_configured_bound_is_held_to(lengths: list[int]) -> None:
-    """Kernels that are told too small a bound leave rows out without a word."""
-    offsets = torch.tensor([0, *torch.tensor(lengths).cumsum(0).tolist()])
-    layout = AttentionLayout.build(offsets, max_length=4)
-    assert (layout.max_q, layout.max_k) == (4, 4)
-    with pytest.raises(ValueError, match="4 rows, expected at most 3"):
-        AttentionLayout.build(offsets, max_length=3)
-    with pytest.raises(RuntimeError, match="more than 3 rows"):
-        AttentionLayout.build(offsets, max_length=3, needs_runs=False)
-    assert AttentionLayout.build(offsets, max_length=4, needs_runs=False).runs is None
+    context = LayerContext(AttentionLayout.build(torch.tensor([0, 3])), (cos, sin))
+    assert torch.equal(block(x_ND, context), x_ND)
