@@ -14,6 +14,7 @@ from transformers import BertConfig, BertModel
 
 from benchmarks.harness import Case, main
 from maskmm.model import MaskedTransformer, TransformerConfig
+from maskmm.nn.config import AttentionConfig, FeedForwardConfig
 from maskmm.sequence import TokenSequence, pack, take_samples
 from maskmm.vocabulary import Vocabulary
 from tokenizers_vq.contract import Modality, TokenBatch, TokenSpec
@@ -44,7 +45,12 @@ def encoder_case(
     heads = width // 64
     sequence = text_sequence(lengths, longest)
     # Gated feed-forward: three matrices of 2/3 of the width 4 D do the operations of two of 4 D.
-    config = TransformerConfig(width=width, depth=depth, num_heads=heads, ffn_width=8 * width // 3)
+    config = TransformerConfig(
+        width=width,
+        depth=depth,
+        attention=AttentionConfig(num_heads=heads),
+        ffn=FeedForwardConfig(width=8 * width // 3),
+    )
     ours = MaskedTransformer(sequence.vocabulary, config).train(is_training)
     bert = BertConfig(
         vocab_size=VOCABULARY, hidden_size=width, num_hidden_layers=depth, num_attention_heads=heads,
@@ -94,7 +100,10 @@ def head_case(width: int, rows: int, goal: float) -> Case:
     }
     modalities = [Modality(name, TokenSpec(size)) for name, (size, _) in shares.items()]
     model = MaskedTransformer(
-        Vocabulary(modalities), TransformerConfig(width=width, depth=1, num_heads=4, ffn_width=64)
+        Vocabulary(modalities),
+        TransformerConfig(
+            width=width, depth=1, attention=AttentionConfig(num_heads=4), ffn=FeedForwardConfig(width=64)
+        ),
     )
     generator = torch.Generator().manual_seed(0)
     features = torch.randn(rows, width, generator=generator)

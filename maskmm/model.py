@@ -2,89 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from maskmm.nn.attention import varlen_obstacle
-from maskmm.nn.block import Block
+from maskmm.nn.bias import PositionBias, build_biases
+from maskmm.nn.block import build_block
+from maskmm.nn.context import LayerContext
+from maskmm.nn.conv_positions import ConvPositions
+from maskmm.nn.coordinates import coordinates
+from maskmm.nn.depth_average import DepthAverage
+from maskmm.nn.drop_path import DropPath
 from maskmm.nn.embedding import TokenEmbedding
+from maskmm.nn.head import DenseTransform
+from maskmm.nn.initial_weights import start_weights
 from maskmm.nn.layout import AttentionLayout
-from maskmm.nn.rotary import AxialRotary
+from maskmm.nn.norm import build_norm
+from maskmm.nn.rotary import build_rotary
+from maskmm.nn.transformer_config import TransformerConfig
 from maskmm.sequence import TokenSequence
 from maskmm.vocabulary import Vocabulary
 
-
-@dataclass(frozen=True)
-class TransformerConfig:
-    """Shape of the transformer.
-
-    Args:
-        width: D.
-        depth: number of blocks.
-        num_heads: H; width / H must be even.
-        ffn_width: hidden width of the gated feed-forward.
-        qk_norm: RMS-normalise queries and keys.
-        rotary_base: base of the rotary wavelengths, in tokens.
-        has_learned_positions: add learned axial positions to the embedding.
-        dropout: on both residual branches.
-        norm_eps: epsilon of every RMSNorm.
-        init_std: standard deviation of embeddings and linear weights (truncated normal).
-        max_length: most rows of one sample; asked for longer ones the model fails. None = no bound.
-        input_widths: modality name -> channels of its continuous inputs.
-
-    Raises:
-        ValueError: numbers that contradict each other, both quoted.
-    """
-
-    width: int = 256
-    depth: int = 6
-    num_heads: int = 4
-    ffn_width: int = 688
-    qk_norm: bool = False
-    rotary_base: float = 100.0
-    has_learned_positions: bool = True
-    dropout: float = 0.0
-    norm_eps: float = 1e-6
-    init_std: float = 0.02
-    max_length: int | None = None
-    input_widths: Mapping[str, int] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if min(self.width, self.depth, self.num_heads, self.ffn_width) < 1:
-            raise ValueError(
-                f"width={self.width}, depth={self.depth}, num_heads={self.num_heads}, ffn_width={self.ffn_width}: "
-                "all must be at least 1"
-            )
-        if self.width % self.num_heads or (self.width // self.num_heads) % 2:
-            raise ValueError(
-                f"width={self.width} over num_heads={self.num_heads} gives {self.width / self.num_heads:g} channels "
-                "a head; it must be a whole even number"
-            )
-        if not 0.0 <= self.dropout < 1.0:
-            raise ValueError(f"dropout={self.dropout}, expected 0 <= dropout < 1")
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready dictionary."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> TransformerConfig:
-        """Inverse of `to_dict`.
-
-        Raises:
-            ValueError: a field this version does not know.
-        """
-        unknown = sorted(set(data) - set(cls.__dataclass_fields__))
-        if unknown:
-            raise ValueError(
-                f"transformer config has unknown fields {unknown}; it may come from another version"
-            )
-        return cls(**data)
+__all__ = ["MaskedTransformer", "TransformerConfig"]
 
 
 class MaskedTransformer(nn.Module):
@@ -99,50 +42,71 @@ class MaskedTransformer(nn.Module):
         super().__init__()
         self.vocabulary = vocabulary
         self.config = config
-        self.embedding = TokenEmbedding(
-            vocabulary, config.width, config.has_learned_positions, config.input_widths
+        self.checkpoints_activations = False
+        options = config.positions
+        self.embedding = TokenEmbedding(vocabulary, config)
+        self.rotary = build_rotary(vocabulary, config, options.rotary)
+        self.local_rotary = build_rotary(vocabulary, config, options.local_base)
+        self.blocks = nn.ModuleList(build_block(config, layer) for layer in range(config.depth))
+        self.norm = build_norm(config.width, config.norm) if config.norm.has_final else nn.Identity()
+        self.head_bias = nn.Parameter(torch.zeros(vocabulary.size)) if config.head.has_bias else None
+        self.head_weight = (
+            None if config.head.is_tied else nn.Parameter(torch.zeros(vocabulary.size, config.width))
         )
-        self.rotary = AxialRotary(config.width // config.num_heads, len(vocabulary.axes), config.rotary_base)
-        self.blocks = nn.ModuleList(
-            Block(
-                config.width,
-                config.num_heads,
-                config.ffn_width,
-                config.qk_norm,
-                config.norm_eps,
-                config.dropout,
-            )
-            for _ in range(config.depth)
+        self.head_transform = DenseTransform(config) if config.head.kind == "dense" else nn.Identity()
+        self.embedding_norm = (
+            build_norm(config.width, config.norm) if config.norm.has_embedding_norm else nn.Identity()
         )
-        self.norm = nn.RMSNorm(config.width, eps=config.norm_eps)
-        self.head_bias = nn.Parameter(torch.zeros(vocabulary.size))
-        self._init_weights()
-
-    def _init_weights(self) -> None:
-        std = self.config.init_std
-        for name, parameter in self.named_parameters():
-            if parameter.ndim >= 2:
-                # Residual outputs are scaled down with depth, so that the stream keeps its variance.
-                is_residual = name.endswith(("attention.out.weight", "ffn.down.weight"))
-                scale = (2 * self.config.depth) ** -0.5 if is_residual else 1.0
-                nn.init.trunc_normal_(parameter, std=std * scale, a=-3 * std, b=3 * std)
-        with torch.no_grad():
-            self.embedding.codes.weight[self.vocabulary.pad_id].zero_()
-            self.embedding.repeat.weight.zero_()
-            if self.embedding.positions is not None:
-                self.embedding.positions.weight[0].zero_()
+        self.embedding_dropout = nn.Dropout(config.embedding.dropout)
+        self.conv_positions = (
+            None
+            if options.conv_kernel is None
+            else ConvPositions(config.width, options.conv_kernel, options.conv_groups)
+        )
+        self.biases = build_biases(vocabulary, config)
+        self.depth_average = DepthAverage(config.depth) if config.residual.has_depth_average else None
+        start_weights(self, config)
+        self.embedding.start()
+        rate = config.residual.drop_path
+        self.drop_path = DropPath(config.depth, rate) if rate else None
 
     def layout(self, sequence: TokenSequence) -> AttentionLayout:
         """Attention layout of a packed batch: full attention inside each sample."""
         device = sequence.ids.device.type
         dtype = (
-            torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else self.norm.weight.dtype
+            torch.get_autocast_dtype(device)
+            if torch.is_autocast_enabled(device)
+            else self.embedding.codes.weight.dtype
         )
         return AttentionLayout.build(
             sequence.cu_seqlens,
-            max_length=self.config.max_length,
-            needs_runs=varlen_obstacle(device, dtype) is not None,
+            max_length=self.config.longest,
+            needs_runs=varlen_obstacle(device, dtype) is not None
+            or len(self.biases) > 0
+            or self.conv_positions is not None,
         )
+
+    def contexts(self, sequence: TokenSequence, layout: AttentionLayout) -> list[LayerContext]:
+        """What each layer of one forward needs beside the rows."""
+        options = self.config.positions
+        place_NA = coordinates(sequence, options.source)
+        angles = self.rotary(place_NA) if self.rotary is not None else None
+        local = self.local_rotary(place_NA) if self.local_rotary is not None else angles
+        bound = [bias.bind(sequence) for bias in self.biases if isinstance(bias, PositionBias)]
+        biases = (bound * self.config.depth)[: self.config.depth] or [None] * self.config.depth
+        keep = None
+        if self.drop_path is not None and self.training:
+            keep = self.drop_path(sequence.sample_id, sequence.sample)
+        windows = [self.config.attention.window_of(layer) for layer in range(self.config.depth)]
+        return [
+            LayerContext(
+                layout.with_window(window),
+                angles if window is None else local,
+                bias,
+                None if keep is None else (keep[layer, 0], keep[layer, 1]),
+            )
+            for layer, (window, bias) in enumerate(zip(windows, biases))
+        ]
 
     def forward(self, sequence: TokenSequence) -> Tensor:
         """(N, D) features after the last norm."""
@@ -180,17 +144,33 @@ class MaskedTransformer(nn.Module):
                 raise ValueError(f"layer {layer}, expected {-depth - 1} to {depth} (0 = embedding)")
         wanted = [layer % (depth + 1) for layer in layers]
         layout = self.layout(sequence)
-        cos, sin = self.rotary(sequence.position)
-        x_ND = self.embedding(sequence)
-        outputs = {0: x_ND}
-        for number, block in enumerate(self.blocks[: max(wanted, default=0)], start=1):
-            x_ND = block(x_ND, layout, cos, sin)
+        contexts = self.contexts(sequence, layout)
+        x_ND = self._embed(sequence, layout)
+        outputs, history = {0: x_ND}, [x_ND]
+        for number, (block, context) in enumerate(zip(self.blocks[: max(wanted, default=0)], contexts), 1):
+            x_ND = self._run(block, x_ND, context)
+            if self.depth_average is not None:
+                history.append(x_ND)
+                x_ND = self.depth_average(history)
             if number in wanted:
                 outputs[number] = self.norm(x_ND) if number == depth else x_ND
         return [outputs[layer] for layer in wanted]
 
+    def _embed(self, sequence: TokenSequence, layout: AttentionLayout) -> Tensor:
+        x_ND = self.embedding(sequence)
+        if self.conv_positions is not None:
+            x_ND = x_ND + self.conv_positions(x_ND, layout)
+        return self.embedding_dropout(self.embedding_norm(x_ND))
+
+    def _run(self, block: nn.Module, x_ND: Tensor, context: LayerContext) -> Tensor:
+        if self.checkpoints_activations and self.training and torch.is_grad_enabled():
+            return checkpoint(block, x_ND, context, use_reentrant=False)
+        return block(x_ND, context)
+
     def logits(self, features: Tensor, name: str, codebook: int) -> Tensor:
-        """Scores of the codes of one codebook; the head is tied to the embedding and linear.
+        """Scores of the codes of one codebook.
+
+        The linear head is tied to the embedding or a table of its own; a "dense" head first transforms the features.
 
         Args:
             features: (T, D) rows of `forward_features`.
@@ -200,7 +180,8 @@ class MaskedTransformer(nn.Module):
             (T, V) float.
         """
         ids = self.vocabulary.slice(name, codebook)
-        return F.linear(features, self.embedding.codes.weight[ids], self.head_bias[ids])
+        bias = None if self.head_bias is None else self.head_bias[ids]
+        return F.linear(self.head_transform(features), self._head_table()[ids], bias)
 
     def logits_of(self, questions: Sequence[tuple[Tensor, str, int]]) -> list[Tensor]:
         """`logits` for several (features, name, codebook), for training.
@@ -210,6 +191,13 @@ class MaskedTransformer(nn.Module):
         names = [(m.name, q) for m in self.vocabulary.modalities for q in range(m.spec.num_codebooks)]
         slices = [self.vocabulary.slice(*name) for name in names]
         sizes = [slices[0].start, *(s.stop - s.start for s in slices)]
-        weights = dict(zip(names, self.embedding.codes.weight.split(sizes)[1:]))
-        biases = dict(zip(names, self.head_bias.split(sizes)[1:]))
-        return [F.linear(x, weights[name, q], biases[name, q]) for x, name, q in questions]
+        weights = dict(zip(names, self._head_table().split(sizes)[1:]))
+        biases: dict[tuple[str, int], Tensor | None] = dict.fromkeys(names)
+        if self.head_bias is not None:
+            biases = dict(zip(names, self.head_bias.split(sizes)[1:]))
+        return [
+            F.linear(self.head_transform(x), weights[name, q], biases[name, q]) for x, name, q in questions
+        ]
+
+    def _head_table(self) -> Tensor:
+        return self.embedding.codes.weight if self.head_weight is None else self.head_weight

@@ -1,91 +1,92 @@
-"""The transformer block: pre-norm attention and gated feed-forward, without biases."""
+"""The transformer block: attention and feed-forward, joined to the stream in one of three orders."""
 
 from __future__ import annotations
 
-import torch
-import torch.nn.functional as F
-from einops import rearrange
 from torch import Tensor, nn
 
-from maskmm.nn.attention import attend
-from maskmm.nn.layout import AttentionLayout
-from maskmm.nn.rotary import rotate
+from maskmm.nn.context import LayerContext
+from maskmm.nn.feed_forward import build_feed_forward
+from maskmm.nn.norm import build_norm
+from maskmm.nn.residual import Residual
+from maskmm.nn.self_attention import Attention
+from maskmm.nn.transformer_config import TransformerConfig
 
 
-class Attention(nn.Module):
-    """Bidirectional self-attention inside each sample.
+class PreNormBlock(nn.Module):
+    """x + attention(norm(x)), then x + feed-forward(norm(x)).
 
     Args:
-        width: D.
-        num_heads: H, a divisor of width.
-        qk_norm: RMS-normalise queries and keys for each head (Dehghani et al., "Scaling ViT to 22B", 2023).
-        norm_eps: epsilon of that norm.
+        config: of the whole model.
+        is_normed: False where the stream comes normed already: no norm before the attention.
     """
 
-    def __init__(self, width: int, num_heads: int, qk_norm: bool, norm_eps: float) -> None:
+    def __init__(self, config: TransformerConfig, is_normed: bool = False) -> None:
         super().__init__()
-        self.num_heads = num_heads
-        self.qkv = nn.Linear(width, 3 * width, bias=False)
-        self.out = nn.Linear(width, width, bias=False)
-        self.qk_norm = QueryKeyNorm(width // num_heads, norm_eps) if qk_norm else None
+        self.attention_norm = nn.Identity() if is_normed else build_norm(config.width, config.norm)
+        self.attention = Attention(config)
+        self.ffn_norm = build_norm(config.width, config.norm)
+        self.ffn = build_feed_forward(config.width, config.ffn)
+        self.attention_residual = Residual(config.width, config.residual)
+        self.ffn_residual = Residual(config.width, config.residual)
 
-    def forward(self, x_ND: Tensor, layout: AttentionLayout, cos: Tensor, sin: Tensor) -> Tensor:
+    def forward(self, x_ND: Tensor, context: LayerContext) -> Tensor:
         """(N, D) -> (N, D)."""
-        width = x_ND.shape[1]
-        qk, v = self.qkv(x_ND).split([2 * width, width], dim=1)
-        qk_NGK = rearrange(qk, "n (g k) -> n g k", g=2 * self.num_heads)
-        if self.qk_norm is not None:
-            qk_NGK = self.qk_norm(qk_NGK)
-        q_NHK, k_NHK = rotate(qk_NGK, cos, sin).chunk(2, dim=1)
-        v_NHK = rearrange(v, "n (h k) -> n h k", h=self.num_heads)
-        return self.out(rearrange(attend(q_NHK, k_NHK, v_NHK, layout), "n h k -> n (h k)"))
+        keep = context.keep or (None, None)
+        x_ND = self.attention_residual(x_ND, self.attention(self.attention_norm(x_ND), context), keep[0])
+        return self.ffn_residual(x_ND, self.ffn(self.ffn_norm(x_ND)), keep[1])
 
 
-class QueryKeyNorm(nn.Module):
-    """RMS norm of each head's queries and keys, with one learned gain for queries and one for keys."""
+class PostNormBlock(nn.Module):
+    """norm(alpha x + attention(x)), then norm(alpha x + feed-forward(x)) (Vaswani et al., 2017; DeepNorm, 2022).
 
-    def __init__(self, head_width: int, eps: float) -> None:
+    Args:
+        config: of the whole model; alpha is 1 unless its placement is "deepnorm".
+    """
+
+    def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
-        self.eps = eps
-        # Vectors, as all gains are: the model starts and the optimizer decays what has two dimensions or more.
-        self.query_gain = nn.Parameter(torch.ones(head_width))
-        self.key_gain = nn.Parameter(torch.ones(head_width))
+        alpha = (2 * config.depth) ** 0.25 if config.norm.placement == "deepnorm" else 1.0
+        self.attention_norm = build_norm(config.width, config.norm)
+        self.attention = Attention(config)
+        self.ffn_norm = build_norm(config.width, config.norm)
+        self.ffn = build_feed_forward(config.width, config.ffn)
+        self.attention_residual = Residual(config.width, config.residual, alpha)
+        self.ffn_residual = Residual(config.width, config.residual, alpha)
 
-    def forward(self, qk_NGK: Tensor) -> Tensor:
-        """(N, 2H, K), queries first -> the same shape."""
-        normed = F.rms_norm(qk_NGK, qk_NGK.shape[-1:], eps=self.eps)
-        q_NHK, k_NHK = normed.chunk(2, dim=1)
-        return torch.cat([q_NHK * self.query_gain, k_NHK * self.key_gain], dim=1)
-
-
-class GatedFeedForward(nn.Module):
-    """SwiGLU (Shazeer, "GLU variants improve transformer", 2020)."""
-
-    def __init__(self, width: int, hidden: int) -> None:
-        super().__init__()
-        self.gate_up = nn.Linear(width, 2 * hidden, bias=False)
-        self.down = nn.Linear(hidden, width, bias=False)
-
-    def forward(self, x_ND: Tensor) -> Tensor:
+    def forward(self, x_ND: Tensor, context: LayerContext) -> Tensor:
         """(N, D) -> (N, D)."""
-        gate, up = self.gate_up(x_ND).chunk(2, dim=-1)
-        return self.down(F.silu(gate) * up)
+        keep = context.keep or (None, None)
+        x_ND = self.attention_norm(self.attention_residual(x_ND, self.attention(x_ND, context), keep[0]))
+        return self.ffn_norm(self.ffn_residual(x_ND, self.ffn(x_ND), keep[1]))
 
 
-class Block(nn.Module):
-    """x + attention(norm(x)), then x + feed-forward(norm(x))."""
+class ParallelBlock(nn.Module):
+    """x + attention(norm(x)) + feed-forward(norm(x)), one norm for both (Wang and Komatsuzaki, GPT-J, 2021).
 
-    def __init__(
-        self, width: int, num_heads: int, ffn_width: int, qk_norm: bool, norm_eps: float, dropout: float
-    ) -> None:
+    Args:
+        config: of the whole model.
+    """
+
+    def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
-        self.attention_norm = nn.RMSNorm(width, eps=norm_eps)
-        self.attention = Attention(width, num_heads, qk_norm, norm_eps)
-        self.ffn_norm = nn.RMSNorm(width, eps=norm_eps)
-        self.ffn = GatedFeedForward(width, ffn_width)
-        self.dropout = nn.Dropout(dropout)
+        self.norm = build_norm(config.width, config.norm)
+        self.attention = Attention(config)
+        self.ffn = build_feed_forward(config.width, config.ffn)
+        self.attention_residual = Residual(config.width, config.residual)
+        self.ffn_residual = Residual(config.width, config.residual)
 
-    def forward(self, x_ND: Tensor, layout: AttentionLayout, cos: Tensor, sin: Tensor) -> Tensor:
+    def forward(self, x_ND: Tensor, context: LayerContext) -> Tensor:
         """(N, D) -> (N, D)."""
-        x_ND = x_ND + self.dropout(self.attention(self.attention_norm(x_ND), layout, cos, sin))
-        return x_ND + self.dropout(self.ffn(self.ffn_norm(x_ND)))
+        keep = context.keep or (None, None)
+        normed_ND = self.norm(x_ND)
+        x_ND = self.attention_residual(x_ND, self.attention(normed_ND, context), keep[0])
+        return self.ffn_residual(x_ND, self.ffn(normed_ND), keep[1])
+
+
+def build_block(config: TransformerConfig, layer: int) -> nn.Module:
+    """Block `layer` (0-based) of the model that the config describes."""
+    if config.residual.is_parallel:
+        return ParallelBlock(config)
+    if config.norm.placement == "pre":
+        return PreNormBlock(config, is_normed=config.norm.is_first_skipped and layer == 0)
+    return PostNormBlock(config)

@@ -229,7 +229,9 @@ class PositionConfig:
                 f"learned={self.learned!r} with source={self.source!r}: the table goes by row numbers in a sample"
             )
         if (self.learned == "absolute") != (self.size is not None):
-            raise ValueError(f"learned={self.learned!r} with size={self.size}: a table of absolute positions has both")
+            raise ValueError(
+                f"learned={self.learned!r} with size={self.size}: a table of absolute positions has both"
+            )
         if self.offset < 0 or (self.size or self.offset + 1) <= self.offset:
             raise ValueError(f"offset={self.offset} with size={self.size}: expected 0 <= offset < size")
 

@@ -6,6 +6,11 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
+from maskmm.nn.config import Pairing
+from maskmm.nn.coordinates import num_axes
+from maskmm.nn.transformer_config import TransformerConfig
+from maskmm.vocabulary import Vocabulary
+
 
 class AxialRotary(nn.Module):
     """Angles for rows whose position has several axes.
@@ -47,8 +52,23 @@ class AxialRotary(nn.Module):
         return angle.cos()[:, None], angle.sin()[:, None]
 
 
-def rotate(x_NHK: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turn the neighbouring pairs (2p, 2p + 1) of each head by the angles of its row; (N, H, K) -> (N, H, K)."""
+def build_rotary(vocabulary: Vocabulary, config: TransformerConfig, base: float | None) -> AxialRotary | None:
+    """Rotary positions of the model that the config describes; None where the base is."""
+    if base is None:
+        return None
+    return AxialRotary(config.head_width, num_axes(vocabulary, config.positions.source), base)
+
+
+def rotate(x_NHK: Tensor, cos: Tensor, sin: Tensor, pairing: Pairing = "interleaved") -> Tensor:
+    """Turn the channel pairs of each head by the angles of its row; (N, H, K) -> (N, H, K).
+
+    Args:
+        x_NHK: queries or keys.
+        cos, sin: (N, 1, K / 2).
+        pairing: pair p is channels (2p, 2p + 1), or (p, p + K / 2) where "halves".
+    """
+    if pairing == "halves":
+        return _rotate_halves(x_NHK, cos, sin)
     pairs = rearrange(x_NHK, "n h (p two) -> n h p two", two=2)
     if x_NHK.device.type == "cpu" and x_NHK.dtype == torch.float32 and not torch.compiler.is_compiling():
         # One complex product: 2.9 times faster forward and backward than the real form below on this device.
@@ -61,3 +81,9 @@ def _rotate_real(pairs: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     first, second = pairs.unbind(-1)
     turned = torch.stack([first * cos - second * sin, second * cos + first * sin], dim=-1)
     return rearrange(turned, "n h p two -> n h (p two)").to(pairs.dtype)
+
+
+def _rotate_halves(x_NHK: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    first, second = x_NHK.chunk(2, dim=-1)
+    turned = torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)
+    return turned.to(x_NHK.dtype)

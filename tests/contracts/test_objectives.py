@@ -8,6 +8,7 @@ import torch
 from maskmm.masking.any_to_any import AnyToAnyMasking
 from maskmm.masking.base import MaskedSequence
 from maskmm.model import MaskedTransformer, TransformerConfig
+from maskmm.nn.config import AttentionConfig, FeedForwardConfig
 from maskmm.objectives.base import Objective, ObjectiveOutput
 from maskmm.objectives.cross_entropy import MaskedCrossEntropy
 from maskmm.sequence import pack
@@ -31,7 +32,13 @@ def test_every_objective_has_an_example() -> None:
 @pytest.fixture
 def model() -> MaskedTransformer:
     torch.manual_seed(0)
-    config = TransformerConfig(width=16, depth=1, num_heads=2, ffn_width=16, init_std=0.3)
+    config = TransformerConfig(
+        width=16,
+        depth=1,
+        attention=AttentionConfig(num_heads=2),
+        ffn=FeedForwardConfig(width=16),
+        init_std=0.3,
+    )
     return MaskedTransformer(VOCABULARY, config).double()
 
 

@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 
 from maskmm.checkpoint import FORMAT_VERSION, save_checkpoint
 from maskmm.model import MaskedTransformer, TransformerConfig
+from maskmm.nn.config import AttentionConfig, FeedForwardConfig
 from maskmm.pipeline import Pipeline
 from maskmm.vocabulary import Vocabulary, with_length_modalities
 from tokenizers_vq.audio.mel import MelVQ
@@ -32,7 +33,13 @@ def main() -> None:
         ),
     }
     modalities = with_length_modalities([Modality(name, t.spec) for name, t in tokenizers.items()])
-    config = TransformerConfig(width=16, depth=2, num_heads=1, ffn_width=24, init_std=0.4)
+    config = TransformerConfig(
+        width=16,
+        depth=2,
+        attention=AttentionConfig(num_heads=1),
+        ffn=FeedForwardConfig(width=24),
+        init_std=0.4,
+    )
     model = MaskedTransformer(Vocabulary(modalities), config)
     folder = Path(__file__).parent / f"format_v{FORMAT_VERSION}"
     save_checkpoint(folder, model, tokenizers, {"image": {"num_steps": 4, "guidance_scale": 2.0}})

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from maskmm.checkpoint import save_checkpoint
 from maskmm.model import MaskedTransformer, TransformerConfig
+from maskmm.nn.config import AttentionConfig, FeedForwardConfig
 from maskmm.pipeline import Pipeline
 from maskmm.vocabulary import Vocabulary, with_length_modalities
 from tokenizers_vq.contract import Modality, Tokenizer, TokenSpec
@@ -99,7 +100,13 @@ def build_tokenizers() -> dict[str, Tokenizer]:
 def build_model(tokenizers: dict[str, Tokenizer]) -> MaskedTransformer:
     modalities = with_length_modalities([Modality(n, t.spec) for n, t in tokenizers.items()])
     torch.manual_seed(0)
-    config = TransformerConfig(width=32, depth=2, num_heads=2, ffn_width=48, init_std=0.2)
+    config = TransformerConfig(
+        width=32,
+        depth=2,
+        attention=AttentionConfig(num_heads=2),
+        ffn=FeedForwardConfig(width=48),
+        init_std=0.2,
+    )
     return MaskedTransformer(Vocabulary(modalities), config).eval()
 
 

@@ -18,6 +18,7 @@ from maskmm.decoding import ConfidenceOrder, Guidance, IterativeDecoder, generat
 from maskmm.interop.lightning_checkpoint import read_lightning
 from maskmm.masking.any_to_any import AnyToAnyMasking
 from maskmm.model import MaskedTransformer, TransformerConfig
+from maskmm.nn.config import AttentionConfig, FeedForwardConfig
 from maskmm.objectives.cross_entropy import MaskedCrossEntropy, total_loss
 from maskmm.schedules import CosineSchedule, num_masked
 from maskmm.sequence import pack
@@ -52,7 +53,12 @@ def test_b3_a_large_vocabulary_weighs_no_more() -> None:
     """Weights of tokens times vocabulary made a modality of 30 000 codes count 3.7 times one of 8 000."""
     large, small = Modality("large", TokenSpec(3000)), Modality("small", TokenSpec(80))
     vocabulary = Vocabulary([large, small])
-    model = MaskedTransformer(vocabulary, TransformerConfig(width=8, depth=1, num_heads=1, ffn_width=8))
+    model = MaskedTransformer(
+        vocabulary,
+        TransformerConfig(
+            width=8, depth=1, attention=AttentionConfig(num_heads=1), ffn=FeedForwardConfig(width=8)
+        ),
+    )
     torch.nn.init.zeros_(model.embedding.codes.weight)  # every code is as likely
     samples = [{"large": torch.tensor([5]), "small": torch.tensor([5])}] * 6
     sequence = pack(TokenBatch.from_samples(samples, vocabulary.modalities), vocabulary)
@@ -93,7 +99,13 @@ def test_b6_checkpoints_hold_no_pickled_objects(tmp_path: Path) -> None:
         read_lightning(tmp_path / "foreign.ckpt")
     tokenizer = ToyImage()
     vocabulary = Vocabulary([Modality("image", tokenizer.spec)])
-    config = TransformerConfig(width=8, depth=1, num_heads=1, ffn_width=8, input_widths={"image": 4})
+    config = TransformerConfig(
+        width=8,
+        depth=1,
+        attention=AttentionConfig(num_heads=1),
+        ffn=FeedForwardConfig(width=8),
+        input_widths={"image": 4},
+    )
     save_checkpoint(tmp_path / "run", MaskedTransformer(vocabulary, config), {"image": tokenizer})
     assert {p.suffix for p in (tmp_path / "run").rglob("*") if p.is_file()} <= {".json", ".safetensors"}
     assert load_checkpoint(tmp_path / "run").models["main"].config == config
@@ -122,7 +134,9 @@ def test_b6_every_sample_ends_where_it_ends() -> None:
 def test_b7_a_modality_that_nothing_is_asked_of_costs_nothing() -> None:
     """logits[-n:] with n = 0 took every row."""
     torch.manual_seed(0)
-    config = TransformerConfig(width=8, depth=1, num_heads=1, ffn_width=8)
+    config = TransformerConfig(
+        width=8, depth=1, attention=AttentionConfig(num_heads=1), ffn=FeedForwardConfig(width=8)
+    )
     model = MaskedTransformer(VOCABULARY, config)
     samples = [{"image": torch.ones(3, 4, 1, dtype=torch.int64)}] * 3
     batch = AnyToAnyMasking()(pack(TokenBatch.from_samples(samples, MODALITIES), VOCABULARY), Key(0))

@@ -9,12 +9,18 @@ import torch
 from torch import nn
 
 from maskmm.model import MaskedTransformer, TransformerConfig
+from maskmm.nn.config import AttentionConfig, FeedForwardConfig
 from maskmm.optim import OptimConfig, build_optimizer, warmup_cosine
 from tests.maskmm.decoding.stubs import VOCABULARY
 
 
 def test_matrices_decay_and_nothing_else() -> None:
-    config = TransformerConfig(width=16, depth=1, num_heads=2, ffn_width=16, qk_norm=True)
+    config = TransformerConfig(
+        width=16,
+        depth=1,
+        attention=AttentionConfig(num_heads=2, qk_norm="rms"),
+        ffn=FeedForwardConfig(width=16),
+    )
     model = MaskedTransformer(VOCABULARY, config)
     decayed, plain = build_optimizer([model], OptimConfig(weight_decay=0.1)).param_groups
     assert (decayed["weight_decay"], plain["weight_decay"]) == (0.1, 0.0)

@@ -16,6 +16,7 @@ from maskmm.masking.base import MaskedSequence
 from maskmm.masking.transforms import DropModalities, LengthQueries
 from maskmm.model import TransformerConfig
 from maskmm.module import MaskedModule
+from maskmm.nn.config import AttentionConfig, FeedForwardConfig, ResidualConfig
 from maskmm.optim import OptimConfig
 from maskmm.packing import Packer
 from maskmm.sequence import take_samples
@@ -24,7 +25,14 @@ from tokenizers_vq.contract import ModalitySource, Tokenizer
 
 NUM_STEPS = 8
 COUNTS = {"image": 24, "text": 12, "speech": 18}
-TINY = TransformerConfig(width=16, depth=1, num_heads=2, ffn_width=16, dropout=0.1, init_std=0.2)
+TINY = TransformerConfig(
+    width=16,
+    depth=1,
+    attention=AttentionConfig(num_heads=2),
+    ffn=FeedForwardConfig(width=16),
+    residual=ResidualConfig(dropout=0.1),
+    init_std=0.2,
+)
 
 
 def codes_of(tokenizer: Tokenizer, count: int, seed: int) -> list[torch.Tensor]:

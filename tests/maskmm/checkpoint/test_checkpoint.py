@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from maskmm.checkpoint import load_checkpoint, save_checkpoint
 from maskmm.checkpoint.manifest import file_sha256
 from maskmm.model import MaskedTransformer, TransformerConfig
+from maskmm.nn.config import AttentionConfig, FeedForwardConfig
 from maskmm.vocabulary import Vocabulary
 from tokenizers_vq.contract import Modality
 
@@ -60,7 +61,10 @@ def test_the_folder_describes_itself(toy_folder, toy_tokenizers) -> None:
 
 def test_several_models_of_one_vocabulary(toy_model, toy_tokenizers, tmp_path) -> None:
     critic = MaskedTransformer(
-        toy_model.vocabulary, TransformerConfig(width=8, depth=1, num_heads=1, ffn_width=8)
+        toy_model.vocabulary,
+        TransformerConfig(
+            width=8, depth=1, attention=AttentionConfig(num_heads=1), ffn=FeedForwardConfig(width=8)
+        ),
     )
     save_checkpoint(tmp_path / "two", {"main": toy_model, "critic": critic}, toy_tokenizers)
     assert load_checkpoint(tmp_path / "two").models["critic"].config == critic.config
@@ -70,7 +74,12 @@ def test_mask_kinds_and_aliases_are_kept(toy_tokenizers, tmp_path) -> None:
     vocabulary = Vocabulary(
         [Modality("text", toy_tokenizers["text"].spec)], num_mask_kinds=3, aliases={"[CLS]": ("text", 5)}
     )
-    model = MaskedTransformer(vocabulary, TransformerConfig(width=8, depth=1, num_heads=1, ffn_width=8))
+    model = MaskedTransformer(
+        vocabulary,
+        TransformerConfig(
+            width=8, depth=1, attention=AttentionConfig(num_heads=1), ffn=FeedForwardConfig(width=8)
+        ),
+    )
     save_checkpoint(tmp_path / "run", model, {"text": toy_tokenizers["text"]})
     assert load_checkpoint(tmp_path / "run").vocabulary == vocabulary
 

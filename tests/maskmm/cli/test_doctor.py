@@ -19,7 +19,7 @@ modalities:
   - {{name: text, tokenizer: {tokenizers}/text}}
 model:
   class_path: maskmm.module.MaskedModule
-  init_args: {{transformer: {{width: 16, depth: 1, num_heads: 1, ffn_width: 16}}}}
+  init_args: {{transformer: {{width: 16, depth: 1, attention: {{num_heads: 1}}, ffn: {{width: 16}}}}}}
 data:
   class_path: datamodules.tokens.PairedTokens
   init_args:

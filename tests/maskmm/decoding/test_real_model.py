@@ -6,13 +6,16 @@ import torch
 
 from maskmm.decoding import Guidance, IterativeDecoder, generate_tokens
 from maskmm.model import MaskedTransformer, TransformerConfig
+from maskmm.nn.config import AttentionConfig, FeedForwardConfig
 from tests.maskmm.decoding.stubs import MODALITIES, VOCABULARY, full_batch
 from tokenizers_vq.contract import TokenBatch
 
 
 def tiny_model() -> MaskedTransformer:
     torch.manual_seed(0)
-    config = TransformerConfig(width=32, depth=2, num_heads=2, ffn_width=48)
+    config = TransformerConfig(
+        width=32, depth=2, attention=AttentionConfig(num_heads=2), ffn=FeedForwardConfig(width=48)
+    )
     model = MaskedTransformer(VOCABULARY, config).double().eval()
     for parameter in model.parameters():
         parameter.data.mul_(3.0)

@@ -16,11 +16,14 @@ from maskmm.cli import export
 from maskmm.interop.lightning_checkpoint import export_lightning, read_lightning
 from maskmm.model import TransformerConfig
 from maskmm.module import MaskedModule
+from maskmm.nn.config import AttentionConfig, FeedForwardConfig
 from tokenizers_vq.contract import ModalitySource, load_tokenizer
 from tokenizers_vq.image import ImageVQ
 from tokenizers_vq.training import TokenizerModule
 
-TINY = TransformerConfig(width=16, depth=1, num_heads=2, ffn_width=16)
+TINY = TransformerConfig(
+    width=16, depth=1, attention=AttentionConfig(num_heads=2), ffn=FeedForwardConfig(width=16)
+)
 
 
 class Toy(MaskedModule):

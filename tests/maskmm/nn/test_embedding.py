@@ -8,16 +8,23 @@ import pytest
 import torch
 from torch import Tensor
 
-from maskmm.nn.embedding import MAX_REPEATS, TokenEmbedding
+from maskmm.nn.config import EmbeddingConfig, PositionConfig
+from maskmm.nn.embedding import TokenEmbedding
+from maskmm.nn.transformer_config import TransformerConfig
 from maskmm.sequence import TokenSequence, pack
 from maskmm.vocabulary import Vocabulary
 from tests.maskmm.decoding.stubs import AUDIO, IMAGE, LABEL, MODALITIES, TEXT, VOCABULARY, full_batch
 from tokenizers_vq.contract import TokenBatch
 
+MAX_REPEATS = EmbeddingConfig().num_repeats
+
 
 def embedding(input_widths: dict[str, int] | None = None, has_positions: bool = True) -> TokenEmbedding:
     torch.manual_seed(0)
-    module = TokenEmbedding(VOCABULARY, 8, has_positions, input_widths or {})
+    positions = PositionConfig(learned="axial" if has_positions else None)
+    config = TransformerConfig(width=8, positions=positions, input_widths=input_widths or {})
+    module = TokenEmbedding(VOCABULARY, config)
+    assert module.repeat is not None
     with torch.no_grad():
         module.repeat.weight.normal_()
     return module

@@ -8,10 +8,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from maskmm.masking.any_to_any import AnyToAnyMasking
-from maskmm.masking.base import MaskedSequence
+from maskmm.masking.base import MaskedSequence, part_names
 from maskmm.masking.transforms import DropModalities, LengthQueries
 from maskmm.model import MaskedTransformer, TransformerConfig
-from maskmm.objectives.cross_entropy import MaskedCrossEntropy, part_names, total_loss
+from maskmm.nn.config import AttentionConfig, FeedForwardConfig
+from maskmm.objectives.cross_entropy import MaskedCrossEntropy, total_loss
 from maskmm.sequence import pack
 from tests.maskmm.decoding.stubs import MODALITIES, VOCABULARY, full_batch
 from tests.maskmm.training import part_of
@@ -23,7 +24,13 @@ KEY = Key(0)
 @pytest.fixture
 def model() -> MaskedTransformer:
     torch.manual_seed(0)
-    config = TransformerConfig(width=16, depth=2, num_heads=2, ffn_width=16, init_std=0.3)
+    config = TransformerConfig(
+        width=16,
+        depth=2,
+        attention=AttentionConfig(num_heads=2),
+        ffn=FeedForwardConfig(width=16),
+        init_std=0.3,
+    )
     return MaskedTransformer(VOCABULARY, config).double()
 
 

@@ -1,0 +1,54 @@
+"""Learned biases of bucketed distances (Raffel et al., T5, 2020)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from maskmm.nn.bias.base import PositionBias, differences
+from maskmm.nn.config import PositionSource
+from maskmm.nn.coordinates import coordinates
+from maskmm.nn.layout import PairBias
+from maskmm.sequence import TokenSequence
+
+
+class BucketedBias(PositionBias):
+    """One learned value for each bucket of signed distances, axis and head; those of several axes are summed.
+
+    Args:
+        num_heads: H.
+        num_axes: A.
+        num_buckets: half of them for keys after the query; a quarter hold one distance each, the rest grow.
+        max_distance: distances from here on share the last bucket.
+        source: what distances are counted in.
+    """
+
+    def __init__(
+        self, num_heads: int, num_axes: int, num_buckets: int, max_distance: int, source: PositionSource
+    ) -> None:
+        super().__init__()
+        self.num_buckets, self.max_distance, self.source = num_buckets, max_distance, source
+        self.table = nn.Embedding(max(num_axes, 1) * num_buckets, num_heads)
+
+    def bind(self, sequence: TokenSequence) -> PairBias:
+        """See `PositionBias.bind`."""
+        place_NA = coordinates(sequence, self.source)
+        first_A = torch.arange(place_NA.shape[1], device=place_NA.device) * self.num_buckets
+
+        def bias(rows_q: Tensor, rows_k: Tensor) -> Tensor:
+            bucket = bucket_of(differences(place_NA, rows_q, rows_k), self.num_buckets, self.max_distance)
+            return self.table(bucket + first_A).sum(dim=-2).movedim(-1, -3)
+
+        return bias
+
+
+def bucket_of(distance: Tensor, num_buckets: int, max_distance: int) -> Tensor:
+    """Buckets of signed distances (key minus query), int64 of the same shape."""
+    half = num_buckets // 2
+    exact = half // 2
+    size = distance.abs()
+    grown = torch.log(size.clamp(min=1).float() / exact) / math.log(max_distance / exact) * (half - exact)
+    large = (exact + grown.long()).clamp(max=half - 1)
+    return (distance > 0).long() * half + torch.where(size < exact, size, large)

@@ -1,0 +1,14 @@
+"""From continuous inputs (pixel and filter-bank patches, frozen embeddings) to rows."""
+
+from __future__ import annotations
+
+from torch import nn
+
+
+def build_input_projection(channels: int, width: int, hidden: int | None) -> nn.Module:
+    """(n, channels) -> (n, width): one Linear, or Linear (no bias), LayerNorm, Linear with `hidden` between (BEATs)."""
+    if hidden is None:
+        return nn.Linear(channels, width)
+    return nn.Sequential(
+        nn.Linear(channels, hidden, bias=False), nn.LayerNorm(hidden), nn.Linear(hidden, width)
+    )

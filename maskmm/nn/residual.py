@@ -1,0 +1,34 @@
+"""How a branch's output joins the stream."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from maskmm.nn.config import ResidualConfig
+
+
+class Residual(nn.Module):
+    """alpha x + keep * scale * dropout(branch).
+
+    Args:
+        width: D.
+        config: dropout and LayerScale (Touvron et al., "Going deeper with image transformers", 2021).
+        alpha: gain of the stream (DeepNorm), 1 elsewhere.
+    """
+
+    def __init__(self, width: int, config: ResidualConfig, alpha: float = 1.0) -> None:
+        super().__init__()
+        self.alpha = alpha
+        self.dropout = nn.Dropout(config.dropout)
+        start = config.layer_scale
+        self.scale = None if start is None else nn.Parameter(torch.full((width,), start))
+
+    def forward(self, x_ND: Tensor, branch_ND: Tensor, keep_N1: Tensor | None) -> Tensor:
+        """(N, D), (N, D), (N, 1) -> (N, D)."""
+        branch_ND = self.dropout(branch_ND)
+        if self.scale is not None:
+            branch_ND = branch_ND * self.scale
+        if keep_N1 is not None:
+            branch_ND = branch_ND * keep_N1.to(branch_ND.dtype)
+        return (x_ND if self.alpha == 1.0 else self.alpha * x_ND) + branch_ND

@@ -1,0 +1,151 @@
+"""The whole family in one configuration: size, and one part for each thing that can be chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from maskmm.nn.config import (
+    AttentionConfig,
+    EmbeddingConfig,
+    FeedForwardConfig,
+    HeadConfig,
+    NormConfig,
+    PositionConfig,
+    ResidualConfig,
+)
+from maskmm.nn.config_upgrade import from_flat_fields
+
+_PARTS: dict[str, type] = {
+    "attention": AttentionConfig,
+    "ffn": FeedForwardConfig,
+    "norm": NormConfig,
+    "positions": PositionConfig,
+    "residual": ResidualConfig,
+    "embedding": EmbeddingConfig,
+    "head": HeadConfig,
+}
+
+
+@dataclass(frozen=True)
+class TransformerConfig:
+    """Shape of the transformer.
+
+    Args:
+        width: D.
+        depth: number of blocks.
+        attention: heads, biases, windows.
+        ffn: width and kind of the feed-forward.
+        norm: kind and place of the norms.
+        positions: how rows know where they are.
+        residual: what happens between a branch and the stream.
+        embedding: what a row's embedding is the sum of.
+        head: what turns features into logits.
+        init_std: standard deviation of embeddings and linear weights (truncated normal).
+        max_length: most rows of one sample; asked for longer ones the model fails. None = no bound.
+        input_widths: modality name -> channels of its continuous inputs.
+
+    Raises:
+        ValueError: choices that contradict each other, both quoted.
+    """
+
+    width: int = 256
+    depth: int = 6
+    attention: AttentionConfig = field(default_factory=AttentionConfig)
+    ffn: FeedForwardConfig = field(default_factory=FeedForwardConfig)
+    norm: NormConfig = field(default_factory=NormConfig)
+    positions: PositionConfig = field(default_factory=PositionConfig)
+    residual: ResidualConfig = field(default_factory=ResidualConfig)
+    embedding: EmbeddingConfig = field(default_factory=EmbeddingConfig)
+    head: HeadConfig = field(default_factory=HeadConfig)
+    init_std: float = 0.02
+    max_length: int | None = None
+    input_widths: Mapping[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if min(self.width, self.depth, self.max_length or 1, *self.input_widths.values(), 1) < 1:
+            raise ValueError(
+                f"width={self.width}, depth={self.depth}, max_length={self.max_length}, input_widths="
+                f"{dict(self.input_widths)}: all must be at least 1"
+            )
+        self._check_heads()
+        self._check_blocks()
+        self._check_lengths()
+        if self.positions.conv_kernel is not None and self.width % self.positions.conv_groups:
+            raise ValueError(
+                f"width={self.width} over conv_groups={self.positions.conv_groups}: expected a divisor of the width"
+            )
+
+    def _check_heads(self) -> None:
+        heads = self.attention.num_heads
+        if self.attention.head_width is None and self.width % heads:
+            raise ValueError(
+                f"width={self.width} over num_heads={heads} gives {self.width / heads:g} channels a head; it must be a "
+                "whole even number, or give head_width"
+            )
+        if self.positions.rotary is not None and self.head_width % 2:
+            raise ValueError(
+                f"{self.head_width} channels a head (width={self.width}, num_heads={heads}, head_width="
+                f"{self.attention.head_width}) with rotary={self.positions.rotary}: it must be a whole even number"
+            )
+
+    def _check_blocks(self) -> None:
+        if self.residual.is_parallel and (self.norm.placement != "pre" or self.norm.is_first_skipped):
+            raise ValueError(
+                f"is_parallel={self.residual.is_parallel} with placement={self.norm.placement!r}, is_first_skipped="
+                f"{self.norm.is_first_skipped}: parallel branches read one norm before them"
+            )
+        if self.positions.local_base is not None and self.attention.window is None:
+            raise ValueError(
+                f"local_base={self.positions.local_base} with window={self.attention.window}: only layers with a "
+                "window use it"
+            )
+
+    def _check_lengths(self) -> None:
+        bound, window = self.positions.max_rows, self.attention.window
+        if self.max_length is not None and bound is not None and self.max_length > bound:
+            raise ValueError(
+                f"max_length={self.max_length} with a position table of size={self.positions.size}, offset="
+                f"{self.positions.offset}: it places {bound} rows"
+            )
+        if window is not None and self.longest is not None and window > self.longest:
+            raise ValueError(
+                f"window={window} with samples of at most {self.longest} rows (max_length={self.max_length}, size="
+                f"{self.positions.size}): take window=None"
+            )
+
+    @property
+    def head_width(self) -> int:
+        """K."""
+        return self.attention.width_of_head(self.width)
+
+    @property
+    def longest(self) -> int | None:
+        """Most rows of one sample, by `max_length` or the table of positions; None = no bound."""
+        return self.positions.max_rows if self.max_length is None else self.max_length
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready dictionary."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> TransformerConfig:
+        """Inverse of `to_dict`; also reads the flat fields of the first format.
+
+        Raises:
+            ValueError: a field this version does not know.
+        """
+        given = from_flat_fields(data)
+        _check_fields(given, cls, "transformer config")
+        for name, part in _PARTS.items():
+            if name in given:
+                _check_fields(given[name], part, f"transformer config, {name}:")
+                given[name] = part(**given[name])
+        return cls(**given)
+
+
+def _check_fields(data: Mapping[str, Any], cls: type, what: str) -> None:
+    unknown = sorted(set(data) - {f.name for f in fields(cls)})
+    if unknown:
+        raise ValueError(f"{what} has unknown fields {unknown}; it may come from another version")
