@@ -141,7 +141,12 @@ class ImageVQ(TrainableTokenizer):
             codes=out.codes.reshape(-1, out.codes.shape[-1]),
             parts=parts,
             metrics=out.metrics,
+            target=x_BCHW,
         )
+
+    def last_layer(self) -> nn.Parameter:
+        """Weight of the last convolution."""
+        return list(self.decoder.parameters())[-2]
 
     @torch.no_grad()
     def preview(self, media: Tensor, lengths: Tensor | None = None) -> Preview:

@@ -41,11 +41,15 @@ class Preview:
         pictures: name -> (C, H, W) float in [0, 1], C 1 or 3; originals above reconstructions.
         sounds: name -> (T,) float in [-1, 1].
         rate: samples per second of the sounds.
+        animations: name -> (T, C, H, W) float in [0, 1], C 1 or 3.
+        frames_per_second: of the animations.
     """
 
     pictures: dict[str, Tensor] = field(default_factory=dict)
     sounds: dict[str, Tensor] = field(default_factory=dict)
     rate: int = 16000
+    animations: dict[str, Tensor] = field(default_factory=dict)
+    frames_per_second: float = 20.0
 
 
 class TrainableTokenizer(Tokenizer):
