@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 
 from maskmm.decoding.filters import LogitFilter
+from maskmm.decoding.guesses import Guesses
 from maskmm.decoding.guidance import Guidance
 from maskmm.decoding.orders import ConfidenceOrder, UnmaskOrder
+from maskmm.decoding.remasking import RemaskPolicy
 from maskmm.decoding.sampling import sample_codes
 from maskmm.decoding.slots import Slots, rank_in_sample
 from maskmm.objectives.base import MaskedModel
@@ -28,7 +30,7 @@ class IterativeDecoder:
 
     Each sample takes min(num_steps, its unknown slots) forwards and then leaves the batch. At every step: predict the
     masked slots; sample a code for each; reveal the best-ranked, as many as the schedule says; leave the rest masked.
-    Revealed and given codes never change.
+    Given codes never change, and without `remask` revealed ones do not either.
 
     Args:
         num_steps: most steps a sample takes.
@@ -36,6 +38,7 @@ class IterativeDecoder:
         order: which slots are revealed first.
         filters: applied to logits before sampling, in order.
         guidance: classifier-free guidance.
+        remask: which revealed slots are masked again at each step; none where not given.
 
     Raises:
         ValueError: num_steps below 1.
@@ -46,6 +49,7 @@ class IterativeDecoder:
     order: UnmaskOrder = field(default_factory=ConfidenceOrder)
     filters: Sequence[LogitFilter] = ()
     guidance: Guidance = field(default_factory=Guidance)
+    remask: RemaskPolicy | None = None
 
     def __post_init__(self) -> None:
         if self.num_steps < 1:
@@ -84,13 +88,15 @@ class IterativeDecoder:
         if not len(slots):
             return sequence
         key = seed if isinstance(seed, Key) else Key(seed)
-        num_unknown_B = torch.bincount(slots.sample, minlength=sequence.num_samples)
+        num_unknown_B = slots.count(sequence.num_samples)
         num_steps_B = num_unknown_B.clamp(max=self.num_steps)
         masked_BT = num_masked(self.schedule, self.num_steps, num_unknown_B)
         is_condition_row = self._condition_rows(sequence, slots, is_condition)
         offsets = sequence.vocabulary.offsets().to(sequence.ids.device)
+        mask_id = sequence.vocabulary.mask_id()
         sequence = sequence.hide(is_unknown.long())
         is_nan = torch.zeros((), dtype=torch.bool, device=sequence.ids.device)
+        filled = Guesses.none(slots)
         for step in range(1, int(num_steps_B.max()) + 1):
             is_active = (num_steps_B >= step)[sequence.sample]
             active = sequence.select_rows(is_active)
@@ -102,15 +108,22 @@ class IterativeDecoder:
                 None if is_condition_row is None else is_condition_row[is_active],
                 progress,
             )
-            codes, log_prob = self._sample(model, features, slots, step, key.fold("code"))
-            is_nan |= log_prob.isnan().any()
-            score = self.order.scores(slots, log_prob, progress, step, key.fold("order"))
-            rank = rank_in_sample(slots, score, self.order.priority(slots))
-            is_revealed = rank < (masked_BT[:, step - 1] - masked_BT[:, step])[slots.sample]
+            guesses = Guesses(slots, *self._sample(model, features, slots, step, key.fold("code")))
+            is_nan |= guesses.log_prob.isnan().any()
+            score = self.order.scores(slots, guesses.log_prob, progress, step, key.fold("order"))
+            num_left_B = masked_BT[:, step]
+            if self.remask is not None:
+                is_reopened = self.remask.reopened(filled, guesses, num_left_B, step, key.fold("remask"))
+                guesses, filled = guesses.join(filled.select(is_reopened)), filled.select(~is_reopened)
+            is_revealed = self._is_revealed(guesses, score, num_left_B)
+            slots = guesses.slots
             ids = sequence.ids.clone()
-            chosen = slots.select(is_revealed)
-            ids[chosen.row, chosen.codebook] = offsets[chosen.modality, chosen.codebook] + codes[is_revealed]
+            ids[slots.row, slots.codebook] = torch.where(
+                is_revealed, offsets[slots.modality, slots.codebook] + guesses.codes, mask_id
+            )
             sequence, slots = replace(sequence, ids=ids), slots.select(~is_revealed)
+            if self.remask is not None:
+                filled = filled.join(guesses.select(is_revealed))
             if callback is not None:
                 callback(step, sequence)
         if bool(is_nan):
@@ -135,6 +148,17 @@ class IterativeDecoder:
             )
         is_row = (sequence.segment >= 0) & is_condition[sequence.segment]
         return is_row if bool(is_row.any()) else None
+
+    def _is_revealed(self, guesses: Guesses, score: Tensor, num_left_B: Tensor) -> Tensor:
+        """(T,) bool: all guesses but `num_left_B` in each sample; the order has scored those before the reopened ones.
+
+        Reopened slots come last within their priority: they are what is masked first.
+        """
+        slots, num_scored = guesses.slots, len(score)
+        is_reopened = torch.arange(len(slots), device=score.device) >= num_scored
+        score = torch.cat([score, guesses.log_prob[num_scored:]])
+        rank = rank_in_sample(slots, score, 2 * self.order.priority(slots) + is_reopened)
+        return rank < (slots.count(len(num_left_B)) - num_left_B)[slots.sample]
 
     def _sample(
         self, model: MaskedModel, features_TD: Tensor, slots: Slots, step: int, key: Key

@@ -13,7 +13,7 @@ from maskmm.sequence import TokenSequence
 
 @dataclass(frozen=True)
 class Slots:
-    """T slots, in row order and by codebook within a row; all fields (T,) int64.
+    """T slots; all fields (T,) int64.
 
     Attributes:
         row: row of the sequence.
@@ -38,7 +38,7 @@ class Slots:
 
     @classmethod
     def of(cls, sequence: TokenSequence, is_unknown: Tensor) -> Slots:
-        """Slots where is_unknown (N, Q) is True."""
+        """Slots where is_unknown (N, Q) is True, in row order and by codebook within a row."""
         row, codebook = is_unknown.nonzero(as_tuple=True)
         sample = sequence.sample[row]
         first_segment = torch.searchsorted(sequence.segments.sample, sample)
@@ -55,6 +55,14 @@ class Slots:
     def select(self, is_kept: Tensor) -> Slots:
         """The slots where is_kept (T,) is True."""
         return Slots(*(getattr(self, f.name)[is_kept] for f in fields(self)))
+
+    def join(self, other: Slots) -> Slots:
+        """These slots, and after them the others."""
+        return Slots(*(torch.cat([getattr(self, f.name), getattr(other, f.name)]) for f in fields(self)))
+
+    def count(self, num_samples: int) -> Tensor:
+        """(num_samples,) int64, slots of each sample."""
+        return self.row.new_zeros(num_samples).index_add_(0, self.sample, torch.ones_like(self.row))
 
     def counters(self, step: int) -> tuple[Tensor | int, ...]:
         """What a random number of this step hashes: nothing here depends on what else is in the batch."""

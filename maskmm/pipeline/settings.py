@@ -9,11 +9,14 @@ from typing import Any, get_type_hints
 from maskmm.decoding import (
     CoarseFirst,
     ConfidenceOrder,
+    ConfidenceRemask,
     Guidance,
     IterativeDecoder,
     LogitFilter,
     RampedGuidance,
     RandomOrder,
+    RandomRemask,
+    RemaskPolicy,
     SampledLength,
     Temperature,
     TopK,
@@ -45,6 +48,8 @@ class GenerationSettings:
         noise_temperature: of the annealed noise of the confidence order.
         is_coarse_first: reveal the first codebook wholly before the second, and so on.
         length_temperature: of the sampled length of a target whose length varies; 0 takes the most probable one.
+        remask: what may be masked again at each step: "confidence" (the least sure of all), a share such as 0.1 (of
+            the filled tokens, at random), or None.
 
     Raises:
         ValueError: a value of another type, or a name or number that no decoder takes.
@@ -61,6 +66,7 @@ class GenerationSettings:
     noise_temperature: float = 4.5
     is_coarse_first: bool = False
     length_temperature: float = 1.0
+    remask: str | float | None = None
 
     def __post_init__(self) -> None:
         for name, expected in get_type_hints(GenerationSettings).items():
@@ -98,7 +104,17 @@ class GenerationSettings:
             order=CoarseFirst(order) if self.is_coarse_first else order,
             filters=tuple(filters),
             guidance=guidance(self.guidance_scale),
+            remask=self._remask_policy(),
         )
+
+    def _remask_policy(self) -> RemaskPolicy | None:
+        if self.remask is None:
+            return None
+        if self.remask == "confidence":
+            return ConfidenceRemask()
+        if isinstance(self.remask, str):
+            raise ValueError(f"remask={self.remask!r}, expected 'confidence', a share in (0, 1], or None")
+        return RandomRemask(self.remask)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready dictionary."""

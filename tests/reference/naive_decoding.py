@@ -47,8 +47,12 @@ def decode_one(
     temperature: float,
     guidance_scale: float,
     is_coarse_first: bool = False,
+    remask: str | float | None = None,
 ) -> TokenSequence:
-    """Decode a sequence of a single sample; condition segments are those without unknown slots."""
+    """Decode a sequence of a single sample; condition segments are those without unknown slots.
+
+    `remask` is None, "confidence", or the share of the filled slots that is masked again.
+    """
     vocabulary = sequence.vocabulary
     ids = sequence.ids.clone()
     open_slots = [tuple(slot) for slot in is_unknown.nonzero().tolist()]
@@ -57,6 +61,12 @@ def decode_one(
     open_segments = {int(sequence.segment[row]) for row, _ in open_slots}
     kept_rows = [r for r in range(len(ids)) if int(sequence.segment[r]) in open_segments | {-1}]
     place = sequence.row_in_segment().tolist()
+
+    def counters_of(slot: tuple[int, ...], t: int) -> tuple[int, ...]:
+        row, codebook = slot
+        return int(sequence.sample_id[0]), t, int(sequence.segment[row]), place[row], codebook
+
+    filled: dict[tuple[int, ...], float] = {}
     for t in range(1, steps + 1):
         # 1. All unknown slots hold [MASK].
         for row, codebook in open_slots:
@@ -65,13 +75,13 @@ def decode_one(
         # 2. Predict, with and without the condition.
         conditional = model.forward_features(now)
         unconditional = model.forward_features(now.select_rows(torch.tensor(kept_rows)))
-        sampled, scores = {}, {}
+        sampled, scores, log_prob = {}, {}, {}
         for row, codebook in open_slots:
             name = vocabulary.names[int(sequence.modality[row]) - 1]
             c = model.logits(conditional[row : row + 1], name, codebook)[0]
             u = model.logits(unconditional[kept_rows.index(row)][None], name, codebook)[0]
             logits = (u + guidance_scale * (c - u) if guidance_scale != 1.0 else c).double()
-            counters = (int(sequence.sample_id[0]), t, int(sequence.segment[row]), place[row], codebook)
+            counters = counters_of((row, codebook), t)
             # 3. Sample a code; its confidence is the untempered log-probability.
             if temperature == 0.0:
                 code = int(logits.argmax())
@@ -81,12 +91,26 @@ def decode_one(
             sampled[row, codebook] = vocabulary.slice(name, codebook).start + code
             noise = float(key.fold("order").gumbel(*counters))
             annealed = noise_temperature * (1 - t / steps) * noise
-            scores[row, codebook] = float(logits.log_softmax(0)[code]) + annealed
-        # 4. How many stay masked: the schedule of the number unknown at the start.
-        num_revealed = len(open_slots) - counts[t]
-        # 5. Reveal the best, keep the rest masked.
-        ranked = sorted(open_slots, key=lambda s: (s[1] if is_coarse_first else 0, -scores[s]))
+            log_prob[row, codebook] = float(logits.log_softmax(0)[code])
+            scores[row, codebook] = log_prob[row, codebook] + annealed
+        # 4. Filled slots that may be masked again: as unsure as those that stay masked, or drawn.
+        reopened = []
+        if remask == "confidence":
+            everything = sorted({**filled, **log_prob}.items(), key=lambda item: -item[1])
+            reopened = [slot for slot, _ in everything[len(everything) - counts[t] :] if slot in filled]
+        elif isinstance(remask, float):
+            uniform = {slot: float(key.fold("remask").uniform(*counters_of(slot, t))) for slot in filled}
+            reopened = sorted(filled, key=lambda slot: -uniform[slot])[: int(remask * len(filled))]
+        # 5. Reveal the best; as many stay masked as the schedule of the number unknown at the start says.
+        scores |= {slot: filled[slot] for slot in reopened}
+        ranked = sorted(
+            [*open_slots, *reopened],
+            key=lambda s: (s[1] if is_coarse_first else 0, s in reopened, -scores[s]),
+        )
+        num_revealed = len(ranked) - counts[t]
         for slot in ranked[:num_revealed]:
-            ids[slot] = sampled[slot]
-        open_slots = [slot for slot in open_slots if slot not in ranked[:num_revealed]]
+            ids[slot] = sampled.get(slot, int(ids[slot]))
+            filled[slot] = log_prob.get(slot, filled.get(slot, 0.0))
+        open_slots = ranked[num_revealed:]
+        filled = {slot: value for slot, value in filled.items() if slot not in open_slots}
     return replace(sequence, ids=ids)

@@ -13,9 +13,11 @@ from torch import Tensor
 from maskmm.decoding import (
     CoarseFirst,
     ConfidenceOrder,
+    ConfidenceRemask,
     Guidance,
     IterativeDecoder,
     RandomOrder,
+    RandomRemask,
     Temperature,
     TopK,
     TopP,
@@ -41,7 +43,10 @@ DECODERS = st.builds(
     order=st.sampled_from([ConfidenceOrder(), ConfidenceOrder(0.0), RandomOrder(), CoarseFirst()]),
     filters=st.sampled_from([(), (Temperature(0.7), TopK(3)), (TopP(0.9),), (Temperature(0.0),)]),
     guidance=st.sampled_from([Guidance(), Guidance(3.0)]),
+    remask=st.sampled_from([None, ConfidenceRemask(), RandomRemask(0.5)]),
 )
+REMASKS = {None: None, "confidence": ConfidenceRemask(), 0.3: RandomRemask(0.3), 1.0: RandomRemask(1.0)}
+"""By the name that the naive twin knows."""
 
 
 @QUICK
@@ -74,6 +79,7 @@ def test_invariants(case: tuple[TokenSequence, Tensor], decoder: IterativeDecode
     st.booleans(),
     st.sampled_from([1.0, 2.5]),
     st.sampled_from([0.0, 0.8, 1.0]),
+    st.sampled_from(list(REMASKS)),
 )
 def test_equals_the_naive_twin(
     case: tuple[TokenSequence, Tensor],
@@ -81,17 +87,29 @@ def test_equals_the_naive_twin(
     is_coarse_first: bool,
     scale: float,
     temperature: float,
+    remask: str | float | None,
 ) -> None:
     sequence, is_unknown = case
     model, schedule, key = HashModel(sequence.vocabulary), CosineSchedule(), Key(9)
     order = CoarseFirst(ConfidenceOrder(2.0)) if is_coarse_first else ConfidenceOrder(2.0)
-    decoder = IterativeDecoder(num_steps, schedule, order, (Temperature(temperature),), Guidance(scale))
+    filters, guidance = (Temperature(temperature),), Guidance(scale)
+    decoder = IterativeDecoder(num_steps, schedule, order, filters, guidance, REMASKS[remask])
     done = decoder.decode(model, sequence, is_unknown, key)
     for sample in range(sequence.num_samples):
         mine = sequence.sample == sample
         one = single(sequence, sample)
         naive = decode_one(
-            model, one, is_unknown[mine], key, num_steps, schedule, 2.0, temperature, scale, is_coarse_first
+            model,
+            one,
+            is_unknown[mine],
+            key,
+            num_steps,
+            schedule,
+            2.0,
+            temperature,
+            scale,
+            is_coarse_first,
+            remask,
         )
         assert torch.equal(done.ids[mine], naive.ids)
 

@@ -69,6 +69,8 @@ def test_inputs(toy_pipeline: Pipeline, inputs, message) -> None:
         ({"top_p": 1.5}, "top_p=1.5"),
         ({"schedule": "cubic"}, "schedule='cubic'"),
         ({"order": "left"}, "order='left'"),
+        ({"remask": "sometimes"}, "remask='sometimes', expected 'confidence', a share"),
+        ({"remask": 1.5}, "remask share=1.5"),
         ({"guidance_scale": float("nan")}, "scale=nan"),
         ({"edit": {"image": Edit(media=IMAGE, box=((0, 0), (2, 2)))}}, r"edit \['image'\]"),
     ],

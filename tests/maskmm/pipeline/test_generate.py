@@ -151,3 +151,12 @@ def test_codes_go_out_and_in(toy_pipeline, toy_media) -> None:
     media = toy_pipeline.decode(codes, batch_size=2)
     assert media["text"] == toy_media["text"]
     assert same(toy_pipeline.encode(media)["speech"], codes["speech"])
+
+
+@pytest.mark.parametrize("remask", ["confidence", 0.5])
+def test_remasking_is_a_setting(toy_pipeline, toy_media, remask) -> None:
+    text = {"text": toy_media["text"]}
+    plain = toy_pipeline.generate(text, ["image"], num_steps=6)
+    out = toy_pipeline.generate(text, ["image"], num_steps=6, remask=remask)
+    assert out.settings["image"].remask == remask
+    assert not torch.equal(out.codes["image"], plain.codes["image"])
