@@ -88,6 +88,9 @@ class BatchPlan:
 
     def samples(self, step: int, rank: int = 0, world_size: int = 1) -> Tensor:
         """(b,) int64, sample ids of this rank at a step."""
-        draw = self.draws(step, rank, world_size)
+        return self.of_draws(self.draws(step, rank, world_size))
+
+    def of_draws(self, draw: Tensor) -> Tensor:
+        """(b,) int64, sample ids of running numbers (b,) int64."""
         epoch, place = draw // self.num_samples, draw % self.num_samples
         return permuted(place, self.num_samples, Key(self.seed).fold("plan"), epoch)

@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from itertools import chain
+from typing import Any, Protocol, runtime_checkable
 
 import lightning
 import torch
 from torch.utils.data import DataLoader, Dataset
 
 MakeBatch = Callable[[int], Any]
-"""A batch of a step: a pure function, picklable, so that any worker may be asked for any step."""
+"""A batch of a step: a pure function, picklable, so that any worker may be asked for any step.
+
+Of a loader with several parts it makes the list of a step's parts.
+"""
+
+
+@runtime_checkable
+class Walker(Protocol):
+    """A MakeBatch that is quicker when told where an interrupted run was."""
+
+    def cursor(self, step: int) -> dict[str, Any]:
+        """What to tell it, beside the step; JSON-ready."""
+        ...
+
+    def starting_at(self, cursor: dict[str, Any]) -> MakeBatch:
+        """The same function, told."""
+        ...
 
 
 class _Steps(Dataset):
@@ -31,9 +48,12 @@ class StepLoader:
         make_batch: batch of a step.
         num_steps: steps of one pass.
         num_workers: processes that make batches; 0 makes them here.
+        num_parts: batches of one step, which come one after the other (gradient accumulation).
     """
 
-    def __init__(self, make_batch: MakeBatch, num_steps: int, num_workers: int = 0) -> None:
+    def __init__(
+        self, make_batch: MakeBatch, num_steps: int, num_workers: int = 0, num_parts: int = 1
+    ) -> None:
         if num_steps < 1 or num_workers < 0:
             raise ValueError(
                 f"num_steps={num_steps} must be at least 1 and num_workers={num_workers} at least 0"
@@ -41,22 +61,22 @@ class StepLoader:
         self.make_batch = make_batch
         self.num_steps = num_steps
         self.num_workers = num_workers
+        self.num_parts = num_parts
         self.start = 0
 
     def __len__(self) -> int:
-        return self.num_steps
+        return self.num_steps * self.num_parts
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(
-            DataLoader(
-                _Steps(self.make_batch),
-                batch_size=None,
-                sampler=range(self.start, self.num_steps),
-                num_workers=self.num_workers,
-                # Its own, or each pass would draw from the global one and move the model's dropout.
-                generator=torch.Generator(),
-            )
+        steps = DataLoader(
+            _Steps(self.make_batch),
+            batch_size=None,
+            sampler=range(self.start, self.num_steps),
+            num_workers=self.num_workers,
+            # Its own, or each pass would draw from the global one and move the model's dropout.
+            generator=torch.Generator(),
         )
+        return iter(steps) if self.num_parts == 1 else chain.from_iterable(steps)
 
 
 class ResumableLoader(StepLoader):
@@ -69,7 +89,8 @@ class ResumableLoader(StepLoader):
         num_steps: steps of the run; one pass over the loader is the whole run.
         num_workers: processes that make batches.
         settings: what a resumed run must share with the interrupted one, e.g. its seed.
-        position: says how many steps are done.
+        position: says how many batches are done.
+        num_parts: batches of one step.
     """
 
     def __init__(
@@ -79,14 +100,19 @@ class ResumableLoader(StepLoader):
         num_workers: int,
         settings: dict[str, int],
         position: Callable[[], int],
+        num_parts: int = 1,
     ) -> None:
-        super().__init__(make_batch, num_steps, num_workers)
+        super().__init__(make_batch, num_steps, num_workers, num_parts)
         self._settings = settings
         self._position = position
 
     def state_dict(self) -> dict[str, Any]:
-        """Steps done, and the settings that made them."""
-        return {"step": self._position(), "settings": dict(self._settings)}
+        """Steps done, the settings that made them, and where the batches go on."""
+        step = self._position() // self.num_parts
+        state = {"step": step, "settings": dict(self._settings)}
+        if isinstance(self.make_batch, Walker):
+            state["cursor"] = self.make_batch.cursor(step)
+        return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on at the step of a checkpoint.
@@ -100,9 +126,11 @@ class ResumableLoader(StepLoader):
                 "settings, or start a new run from its weights"
             )
         self.start = state["step"]
+        if isinstance(self.make_batch, Walker):
+            self.make_batch = self.make_batch.starting_at(state.get("cursor", {}))
 
 
-def steps_done(trainer: lightning.Trainer | None) -> int:
+def batches_done(trainer: lightning.Trainer | None) -> int:
     """Batches whose optimiser step is finished; a batch that failed half-way is not counted."""
     if trainer is None:
         return 0
@@ -143,8 +171,15 @@ class StepData(lightning.LightningDataModule):
         """The same as for the test."""
         return self.test_dataloader()
 
-    def training_loader(self, make_batch: MakeBatch) -> ResumableLoader:
+    def training_loader(
+        self, make_batch: MakeBatch, num_parts: int = 1, settings: Mapping[str, int] | None = None
+    ) -> ResumableLoader:
         """Loader of the whole run, which goes on at a checkpoint's step.
+
+        Args:
+            make_batch: batch of a step, or the list of its parts.
+            num_parts: batches of one step.
+            settings: what a resumed run must share beside seed and batch_size.
 
         Raises:
             ValueError: a trainer with max_epochs. To turn epochs into steps it asks for the loader before it has read
@@ -155,7 +190,12 @@ class StepData(lightning.LightningDataModule):
             raise ValueError(
                 f"max_epochs={trainer.max_epochs}: this run is counted in steps; set max_steps={self.num_steps} alone"
             )
-        settings = {"seed": self.seed, "batch_size": self.batch_size}
+        known = {"seed": self.seed, "batch_size": self.batch_size, **(settings or {})}
         return ResumableLoader(
-            make_batch, self.num_steps, self.num_workers, settings, lambda: steps_done(self.trainer)
+            make_batch,
+            self.num_steps,
+            self.num_workers,
+            known,
+            lambda: batches_done(self.trainer),
+            num_parts,
         )

@@ -144,6 +144,10 @@ class TokenStore:
         flat, shape = self.gather(modality, torch.tensor([index]))
         return flat.reshape(*shape[0].tolist(), value.spec.num_codebooks)
 
+    def shapes(self, modality: str, index: Tensor) -> Tensor:
+        """(B, A) int64 shapes of many items (B,); reads no codes."""
+        return torch.from_numpy(self._of(modality).shapes[index.numpy()].astype(np.int64))
+
     def gather(self, modality: str, index: Tensor) -> tuple[Tensor, Tensor]:
         """Codes of many items, end to end.
 
@@ -159,8 +163,7 @@ class TokenStore:
         length, start = self._length[modality][items], self._start[modality][items]
         offset = np.repeat(start - (length.cumsum() - length), length)
         flat = value.codes[offset + np.arange(len(offset))]
-        shapes = value.shapes[items].astype(np.int64)
-        return torch.from_numpy(flat.astype(np.int64)), torch.from_numpy(shapes)
+        return torch.from_numpy(flat.astype(np.int64)), self.shapes(modality, index)
 
     def _of(self, modality: str) -> TokenItems:
         if modality not in self.items:

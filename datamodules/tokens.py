@@ -2,117 +2,104 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from datamodules.packs import PackPlan
+from datamodules.paired import PairedSamples
 from datamodules.pairing import ClassPairing
 from datamodules.plan import BatchPlan
+from datamodules.shares import PackShares, SampleShares, Shares
 from datamodules.steps import ResumableLoader, StepData, StepLoader
 from datamodules.store import TokenStore
 from tokenizers_vq.contract import (
     BatchTransform,
+    BudgetCollate,
     Collate,
     Key,
     Modality,
     ModalitySource,
-    SegmentTable,
+    StepCollate,
     TokenBatch,
+    TokenBudget,
 )
-
-
-def token_batch(
-    store: TokenStore, modalities: Sequence[Modality], items: dict[str, Tensor], sample_id: Tensor
-) -> TokenBatch:
-    """One segment of each modality for each sample, without a loop over samples.
-
-    Args:
-        store: where the codes are.
-        modalities: in the order that segments take within a sample.
-        items: modality name -> (B,) int64 item numbers.
-        sample_id: (B,) int64.
-    """
-    num_axes = max((len(m.spec.axes) for m in modalities), default=0)
-    codes, starts, shapes = {}, [], []
-    for modality in modalities:
-        codes[modality.name], shape = store.gather(modality.name, items[modality.name])
-        length = shape.prod(dim=1)
-        starts.append(length.cumsum(0) - length)
-        shapes.append(torch.nn.functional.pad(shape, (0, num_axes - shape.shape[1]), value=1))
-    num_samples = len(sample_id)
-    table = SegmentTable(
-        sample=torch.arange(num_samples).repeat_interleave(len(modalities)),
-        modality=torch.arange(len(modalities)).repeat(num_samples),
-        start=torch.stack(starts, dim=1).flatten(),
-        shape=torch.stack(shapes, dim=1).flatten(0, 1),
-    )
-    return TokenBatch(tuple(m.name for m in modalities), codes, table, sample_id)
 
 
 @dataclass(frozen=True)
 class PairedBatches:
-    """The packed batch of a step: each item of the anchor once an epoch, the others drawn from its class.
+    """The packed batch of a step, or the list of its parts.
 
     Attributes:
-        store: where the codes are.
-        modalities: names and specs, in packing order.
-        pairing: finds the others' items.
-        anchor: the modality that the plan goes through.
-        plan: which anchor items at which step.
-        key: of the pairing, the transforms and the collate.
-        transforms: applied in order before the collate.
+        source: the samples.
+        shares: which of them at which step.
         collate: packs.
-        rank: this process.
-        world_size: of so many.
     """
 
-    store: TokenStore
-    modalities: list[Modality]
-    pairing: ClassPairing
-    anchor: str
-    plan: BatchPlan
-    key: Key
-    transforms: list[BatchTransform]
+    source: PairedSamples
+    shares: Shares
     collate: Collate
-    rank: int = 0
-    world_size: int = 1
 
     def tokens(self, step: int) -> TokenBatch:
-        """The batch of a step before transforms and packing."""
-        share = (step, self.rank, self.world_size)
-        sample_id = self.plan.draws(*share)
-        # The step is in the sample id already; without it here, a pair does not depend on the batch size.
-        items = self.pairing.match(self.plan.samples(*share), self.key.fold("pair"), sample_id)
-        return token_batch(self.store, self.modalities, items, sample_id)
+        """All samples of a step before transforms and packing."""
+        return self.source.tokens(torch.cat(self.shares.draws(step)))
 
     def __call__(self, step: int) -> Any:
-        """The batch of a step, packed."""
-        batch, key = self.tokens(step), self.key.at(step)
-        for index, transform in enumerate(self.transforms):
-            batch = transform(batch, key.fold(f"transform {index}"))
-        return self.collate(batch, key)
+        """The batch of a step, packed; a list where the step has several parts."""
+        key = self.source.key
+        transform_key = self.shares.transform_key(key, step)
+        parts = [self.source.transformed(draws, transform_key) for draws in self.shares.draws(step)]
+        if len(parts) == 1:
+            return self.collate(parts[0], key.at(step))
+        if not isinstance(self.collate, StepCollate):
+            raise ValueError(
+                f"a step of {len(parts)} parts needs a collate with `of_step`, which {type(self.collate).__name__} "
+                "lacks; set accumulate_grad_batches=1"
+            )
+        return self.collate.of_step(parts, key.at(step))
+
+    def cursor(self, step: int) -> dict[str, Any]:
+        """What a resumed run must be told, beside the step."""
+        return self.shares.cursor(step)
+
+    def starting_at(self, cursor: dict[str, Any]) -> PairedBatches:
+        """The same batches, found at once from the cursor on."""
+        return replace(self, shares=self.shares.starting_at(cursor)) if cursor else self
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Packed rows of draws; a class, so that it travels to data workers."""
+
+    source: PairedSamples
+    collate: BudgetCollate
+
+    def __call__(self, draws: Tensor) -> Tensor:
+        return self.collate.count_rows(self.source.outline(draws))
 
 
 class PairedTokens(StepData):
     """Pairs of tokens that agree in class, from the stores `train`, `val` and `test` in one folder.
 
-    A resumed run sees exactly the batches that an uninterrupted one would have seen.
+    A resumed run sees exactly the batches that an uninterrupted one would have seen. With
+    `trainer.accumulate_grad_batches` a step comes in parts, which do the same as the whole.
 
     Args:
         store: folder that holds the three stores.
-        batch_size: samples a step, over all ranks together.
+        batch_size: samples a step, over all ranks and parts together; packs a step where the collate has a token
+            budget, one for each rank and accumulated part.
         num_steps: training steps of the whole run; set the trainer's max_steps to the same.
         seed: decides order, pairs, transforms and the collate's randomness.
         modalities: which modalities, in packing order; a source reads its spec from its tokenizer's folder.
         collate: packs a TokenBatch; runs in the data workers.
         transforms: change a TokenBatch before it is packed, in this order.
-        val_batches: batches of each validation and test, the same ones every time.
+        val_batches: steps of each validation and test, the same ones every time.
         num_workers: processes that make batches.
         anchor: modality whose items are each used once an epoch; where None, the one with the most items.
+        buffer_size: samples that packs of a token budget are chosen from.
     """
 
     def __init__(
@@ -127,6 +114,7 @@ class PairedTokens(StepData):
         val_batches: int = 4,
         num_workers: int = 0,
         anchor: str | None = None,
+        buffer_size: int = 1024,
     ) -> None:
         super().__init__(batch_size, num_steps, seed, num_workers)
         if not modalities:
@@ -137,9 +125,19 @@ class PairedTokens(StepData):
         self.transforms = list(transforms or [])
         self.val_batches = val_batches
         self.anchor = anchor
+        self.buffer_size = buffer_size
 
-    def batches(self, split: str) -> PairedBatches:
+    @property
+    def budget(self) -> TokenBudget | None:
+        """The collate's token budget, where it has one."""
+        return self.collate.budget if isinstance(self.collate, BudgetCollate) else None
+
+    def batches(self, split: str, num_parts: int = 1) -> PairedBatches:
         """Batches of a split as a function of the step.
+
+        Args:
+            split: which store.
+            num_parts: parts of a rank's step; under a token budget the packs say how many.
 
         Raises:
             ValueError: no such store, a modality that it lacks, or a spec that is not the model's.
@@ -149,31 +147,58 @@ class PairedTokens(StepData):
             self._check(store, modality)
         labels = {m.name: store.labels(m.name) for m in self.modalities}
         anchor = self.anchor or max(labels, key=lambda name: len(labels[name]))
-        pairing = ClassPairing(labels, anchor)
-        plan = BatchPlan(len(labels[anchor]), self.batch_size, self.seed)
-        return PairedBatches(
+        draws_at_once = self.batch_size if self.budget is None else self.buffer_size
+        plan = BatchPlan(len(labels[anchor]), draws_at_once, self.seed)
+        source = PairedSamples(
             store,
             self.modalities,
-            pairing,
-            anchor,
+            ClassPairing(labels, anchor),
             plan,
             Key(self.seed).fold(split),
             self.transforms,
-            self.collate,
-            *self.share,
         )
+        return PairedBatches(source, self._shares(source, num_parts), self.collate)
+
+    def _shares(self, source: PairedSamples, num_parts: int) -> Shares:
+        if not isinstance(self.collate, BudgetCollate) or self.collate.budget is None:
+            return SampleShares(source.plan, *self.share, num_parts)
+        packs = PackPlan(source.plan, _Rows(source, self.collate), self.collate.budget)
+        return PackShares(packs, self.batch_size, *self.share)
 
     def train_dataloader(self) -> ResumableLoader:
-        """One batch a step."""
-        return self.training_loader(self.batches("train"))
+        """The batches of a step after another, `trainer.accumulate_grad_batches` for each.
+
+        Raises:
+            ValueError: a token budget with more or fewer packs a step than ranks and accumulated batches.
+        """
+        num_parts = 1 if self.trainer is None else self.trainer.accumulate_grad_batches
+        batches = self.batches("train", num_parts)
+        if self.budget is None:
+            return self.training_loader(batches, num_parts)
+        world_size = self.share[1]
+        if self.batch_size != world_size * num_parts and self.trainer is not None:
+            raise ValueError(
+                f"batch_size={self.batch_size} packs a step, but {world_size} ranks and accumulate_grad_batches="
+                f"{num_parts} take {world_size * num_parts}; set one of them so that they agree"
+            )
+        settings = {
+            "rows": self.budget.rows,
+            "samples": self.budget.samples,
+            "buffer_size": self.buffer_size,
+        }
+        return self.training_loader(batches, self._num_parts(), settings)
 
     def val_dataloader(self) -> StepLoader:
-        """`val_batches` fixed batches."""
-        return StepLoader(self.batches("val"), self.val_batches)
+        """`val_batches` fixed steps."""
+        return StepLoader(self.batches("val"), self.val_batches, num_parts=self._num_parts())
 
     def test_dataloader(self) -> StepLoader:
-        """`val_batches` fixed batches."""
-        return StepLoader(self.batches("test"), self.val_batches)
+        """`val_batches` fixed steps."""
+        return StepLoader(self.batches("test"), self.val_batches, num_parts=self._num_parts())
+
+    def _num_parts(self) -> int:
+        """Batches of a rank's step under a token budget; one where samples are counted."""
+        return 1 if self.budget is None else max(self.batch_size // self.share[1], 1)
 
     def _check(self, store: TokenStore, modality: Modality) -> None:
         found = {m.name: m.spec for m in store.modalities}

@@ -11,11 +11,11 @@ import torch
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
-from maskmm.masking.base import MaskedSequence
+from maskmm.masking.base import MaskedSequence, part_names
 from maskmm.model import MaskedTransformer, TransformerConfig
 from maskmm.nn.code_vectors import start_from_code_vectors
 from maskmm.objectives.base import Objective, ObjectiveOutput
-from maskmm.objectives.cross_entropy import MaskedCrossEntropy, part_names, total_loss
+from maskmm.objectives.cross_entropy import MaskedCrossEntropy, total_loss
 from maskmm.optim import OptimConfig, build_optimizer, warmup_cosine
 from maskmm.packing import build_vocabulary
 from maskmm.vocabulary import Vocabulary

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
+from torch import Tensor
 
+from maskmm.filling import fill
 from maskmm.masking.base import MaskedSequence, Masking
-from maskmm.sequence import pack, take_samples
+from maskmm.sequence import count_rows, pack, take_samples
 from maskmm.vocabulary import Vocabulary, with_length_modalities
-from tokenizers_vq.contract import Key, Modality, ModalitySource, TokenBatch
+from tokenizers_vq.contract import Key, Modality, ModalitySource, TokenBatch, TokenBudget
 
 
 def build_vocabulary(modalities: Sequence[Modality | ModalitySource], num_mask_kinds: int = 1) -> Vocabulary:
@@ -22,14 +25,19 @@ def build_vocabulary(modalities: Sequence[Modality | ModalitySource], num_mask_k
 
 
 class Packer:
-    """TokenBatch -> MaskedSequence, with one [CLS] row a sample, as the pipeline packs too.
+    """TokenBatch -> MaskedSequence, with the special rows of the vocabulary, as the pipeline packs too.
 
     Args:
         modalities: the model's modalities; a source reads its spec from its tokenizer's folder.
         masking: what is hidden and what is asked.
         num_mask_kinds: size of the vocabulary's family of mask ids.
         sorts_by_length: order samples by length, which lets CPU attention batch equal lengths.
-        target_capacity: fill lists of target rows up to multiples of this, for compiled steps.
+        target_capacity: fill lists of target rows up to multiples of this, for compiled steps; a mapping gives each
+            modality its own. Under a budget an eighth of its rows where not given.
+        budget: fill every batch up to this shape; the datamodule then batches packs that fit, not numbers of samples.
+
+    Raises:
+        ValueError: target capacities below 1, or not of the vocabulary's modalities.
     """
 
     def __init__(
@@ -38,12 +46,27 @@ class Packer:
         masking: Masking,
         num_mask_kinds: int = 1,
         sorts_by_length: bool = True,
-        target_capacity: int | None = None,
+        target_capacity: int | dict[str, int] | None = None,
+        budget: TokenBudget | None = None,
     ) -> None:
         self.vocabulary = build_vocabulary(modalities, num_mask_kinds)
         self.masking = masking
         self.sorts_by_length = sorts_by_length
-        self.target_capacity = target_capacity
+        self.budget = budget
+        self.target_capacity = self._resolve(target_capacity)
+
+    def _resolve(self, capacity: int | dict[str, int] | None) -> int | dict[str, int] | None:
+        if capacity is None and self.budget is not None:
+            return -(-self.budget.rows // 8)
+        values = capacity if isinstance(capacity, dict) else {} if capacity is None else {"": capacity}
+        names = set(self.vocabulary.names)
+        if any(value < 1 for value in values.values()) or (
+            isinstance(capacity, dict) and names != set(values)
+        ):
+            raise ValueError(
+                f"target_capacity={capacity}, expected a number of at least 1, or one for each of {sorted(names)}"
+            )
+        return capacity
 
     def __call__(self, batch: TokenBatch, key: Key) -> MaskedSequence:
         """Pack and mask one batch; the same for a key at any number of workers."""
@@ -51,4 +74,17 @@ class Packer:
         if self.sorts_by_length:
             lengths = sequence.cu_seqlens[1:] - sequence.cu_seqlens[:-1]
             sequence = take_samples(sequence, torch.argsort(lengths, descending=True, stable=True))
-        return self.masking(sequence, key.fold("mask")).with_target_rows(self.target_capacity)
+        masked = self.masking(sequence, key.fold("mask"))
+        if self.budget is not None:
+            masked = fill(masked, self.budget)
+        return masked.with_target_rows(self.target_capacity)
+
+    def of_step(self, batches: Sequence[TokenBatch], key: Key) -> list[MaskedSequence]:
+        """The parts of one optimizer step, each with the target counts of all."""
+        masked = [self(batch, key) for batch in batches]
+        step_counts = torch.stack([part.count_targets() for part in masked]).sum(dim=0)
+        return [replace(part, step_counts=step_counts) for part in masked]
+
+    def count_rows(self, batch: TokenBatch) -> Tensor:
+        """(B,) int64 packed rows of each sample; reads no codes."""
+        return count_rows(batch, self.vocabulary, self.vocabulary.has_cls)

@@ -192,8 +192,7 @@ def pack(batch: TokenBatch, vocabulary: Vocabulary, has_cls: bool | None = None)
     index_of_name = torch.tensor([vocabulary.index(name) for name in batch.names], dtype=torch.int64)
     has_cls = vocabulary.has_cls if has_cls is None else has_cls
     length, is_closed = table.length, _is_closed(table, vocabulary, batch.names)
-    counts = torch.full((batch.num_samples,), int(has_cls))
-    counts = counts.index_add_(0, table.sample, length + is_closed)
+    counts = count_rows(batch, vocabulary, has_cls)
     num_rows = int(counts.sum())
     cu_seqlens = _offsets(counts)
     sample = torch.repeat_interleave(torch.arange(batch.num_samples), counts)
@@ -236,6 +235,12 @@ def pack(batch: TokenBatch, vocabulary: Vocabulary, has_cls: bool | None = None)
         vocabulary, ids, modality, position, segment, sample, cu_seqlens, segments, batch.sample_id, inputs,
         condition_ids, group,
     )  # fmt: skip
+
+
+def count_rows(batch: TokenBatch, vocabulary: Vocabulary, has_cls: bool) -> Tensor:
+    """(B,) int64 rows that `pack` gives each sample; reads no codes."""
+    rows = batch.segments.length + _is_closed(batch.segments, vocabulary, batch.names)
+    return torch.full((batch.num_samples,), int(has_cls)).index_add_(0, batch.segments.sample, rows)
 
 
 def _is_closed(table: SegmentTable, vocabulary: Vocabulary, names: tuple[str, ...]) -> Tensor:

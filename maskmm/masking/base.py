@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
 from maskmm.sequence import TokenSequence
+from maskmm.vocabulary import Vocabulary
 from tokenizers_vq.contract import Key
 
 
@@ -56,6 +58,8 @@ class MaskedSequence:
         is_encoded: (N,) bool, False on rows left out of the encoder and put back by a decoder, or None.
         part_names: names of the loss parts.
         target_rows: questions by (modality, codebook); filled in by `with_target_rows`.
+        step_counts: (P,) int64 targets of each of `part_names(vocabulary, part_names)` in all parts of an optimizer
+            step together, where this batch is one of several; None where it is the whole step.
     """
 
     inputs: TokenSequence
@@ -68,13 +72,15 @@ class MaskedSequence:
     is_encoded: Tensor | None = None
     part_names: tuple[str, ...] = ("masked",)
     target_rows: tuple[TargetRows, ...] = field(default=())
+    step_counts: Tensor | None = None
 
-    def with_target_rows(self, capacity: int | None = None) -> MaskedSequence:
+    def with_target_rows(self, capacity: int | Mapping[str, int] | None = None) -> MaskedSequence:
         """Row indices of the targets, for each (modality, codebook) that has any.
 
         Args:
-            capacity: where given, every list is filled up to a multiple of it with rows that count for nothing,
-                so that compiled steps see few shapes.
+            capacity: where given, every list is filled up to a multiple of it with rows that count for nothing, so
+                that compiled steps see few shapes, and one shape where it is never exceeded; a mapping gives each
+                modality its own.
 
         Raises:
             ValueError: a target that is no code of its row's modality and codebook.
@@ -84,7 +90,8 @@ class MaskedSequence:
             is_mine = self.inputs.modality == index
             for codebook in range(m.spec.num_codebooks):
                 rows = (is_mine & self.is_target[:, codebook]).nonzero().flatten()
-                if not rows.shape[0] and capacity is None:
+                multiple = capacity[m.name] if isinstance(capacity, Mapping) else capacity
+                if not rows.shape[0] and multiple is None:
                     continue
                 codes = self.targets[rows, codebook] - vocabulary.slice(m.name, codebook).start
                 if bool(((codes < 0) | (codes >= m.spec.codebook_size)).any()):
@@ -92,8 +99,23 @@ class MaskedSequence:
                         f"is_target asks for codebook {codebook} of {m.name!r} where targets hold no such code; "
                         "keep the ids from before hiding as targets"
                     )
-                lists.append(_filled(m.name, codebook, rows, codes, self.part[rows, codebook], capacity))
+                lists.append(_filled(m.name, codebook, rows, codes, self.part[rows, codebook], multiple))
         return replace(self, target_rows=tuple(lists))
+
+    def count_targets(self) -> Tensor:
+        """(P,) int64 targets of each of `part_names(vocabulary, part_names)`."""
+        num_parts, vocabulary = len(self.part_names), self.inputs.vocabulary
+        counts = {
+            (t.name, t.codebook): torch.bincount(t.part[t.is_real], minlength=num_parts)
+            for t in self.target_rows
+        }
+        nothing = torch.zeros(num_parts, dtype=torch.int64)
+        lists = [
+            counts.get((m.name, codebook), nothing)
+            for m in vocabulary.modalities
+            for codebook in range(m.spec.num_codebooks)
+        ]
+        return torch.cat(lists)
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> MaskedSequence:
         """The same batch on another device (Lightning calls this)."""
@@ -112,6 +134,7 @@ class MaskedSequence:
             move(self.is_encoded),
             self.part_names,
             tuple(t.to(device, non_blocking) for t in self.target_rows),
+            move(self.step_counts),
         )
 
 
@@ -124,6 +147,16 @@ def _filled(
         is_real[-missing:] = False
         rows, codes, part = (torch.cat([t, t.new_zeros(missing)]) for t in (rows, codes, part))
     return TargetRows(name, codebook, rows, codes, part, is_real)
+
+
+def part_names(vocabulary: Vocabulary, names: tuple[str, ...]) -> list[str]:
+    """Every "modality/codebook/part", in an order that all ranks share."""
+    return [
+        f"{m.name}/{codebook}/{name}"
+        for m in vocabulary.modalities
+        for codebook in range(m.spec.num_codebooks)
+        for name in names
+    ]
 
 
 class Masking(ABC):

@@ -9,9 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from maskmm.masking.base import MaskedSequence, TargetRows
+from maskmm.masking.base import MaskedSequence, TargetRows, part_names
 from maskmm.objectives.base import MaskedModel, Objective, ObjectiveOutput
-from maskmm.vocabulary import Vocabulary
 from tokenizers_vq.contract import Key
 
 
@@ -73,16 +72,6 @@ class MaskedCrossEntropy(Objective):
             sums = (loss_T * weight_T).sum(), (nll_T.detach() * weight_T).sum(), (is_right_T * weight_T).sum()
             out[f"{target.name}/{target.codebook}/{name}"] = (*sums, weight_T.sum())
         return out
-
-
-def part_names(vocabulary: Vocabulary, names: tuple[str, ...]) -> list[str]:
-    """Every "modality/codebook/part", in an order that all ranks share."""
-    return [
-        f"{m.name}/{codebook}/{name}"
-        for m in vocabulary.modalities
-        for codebook in range(m.spec.num_codebooks)
-        for name in names
-    ]
 
 
 def total_loss(

@@ -6,7 +6,7 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from datamodules.steps import ResumableLoader, StepData, StepLoader, steps_done
+from datamodules.steps import ResumableLoader, StepData, StepLoader, batches_done
 
 NUM_STEPS = 12
 
@@ -23,7 +23,7 @@ class Data(lightning.LightningDataModule):
     def train_dataloader(self) -> ResumableLoader:
         settings = {"seed": self.seed}
         return ResumableLoader(
-            make_batch, NUM_STEPS, self.num_workers, settings, lambda: steps_done(self.trainer)
+            make_batch, NUM_STEPS, self.num_workers, settings, lambda: batches_done(self.trainer)
         )
 
 

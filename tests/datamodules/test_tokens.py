@@ -5,8 +5,9 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 
+from datamodules.paired import outline_batch, token_batch
 from datamodules.store import TokenItems, TokenStore, write_store
-from datamodules.tokens import PairedTokens, token_batch
+from datamodules.tokens import PairedTokens
 from tokenizers_vq.contract import BatchTransform, Key, Modality, TokenBatch, TokenSpec
 
 MODALITIES = [
@@ -78,14 +79,24 @@ def test_agrees_with_the_contracts_own_builder(folder: Path) -> None:
         assert torch.equal(getattr(fast.segments, column), getattr(naive.segments, column))
 
 
+def test_an_outline_is_the_batch_without_its_codes(folder: Path) -> None:
+    store, ids = TokenStore.open(folder / "train"), torch.arange(9)
+    items = {name: ids % count for name, count in COUNTS.items()}
+    whole, outline = (make(store, MODALITIES, items, ids) for make in (token_batch, outline_batch))
+    for name in COUNTS:
+        assert outline.codes[name].shape == whole.codes[name].shape and not outline.codes[name].any()
+    for column in ("sample", "modality", "start", "shape"):
+        assert torch.equal(getattr(outline.segments, column), getattr(whole.segments, column))
+
+
 def test_samples_agree_in_class_and_anchors_come_once(folder: Path) -> None:
     batches = make_data(folder, batch_size=20).batches("train")
-    labels = {m.name: batches.store.labels(m.name) for m in MODALITIES}
-    assert batches.anchor == "image"
+    labels = {m.name: batches.source.store.labels(m.name) for m in MODALITIES}
     anchors = []
     for step in range(3):
-        ids, anchor = batches.plan.draws(step), batches.plan.samples(step)
-        items = batches.pairing.match(anchor, batches.key.fold("pair"), ids)
+        (draws,) = batches.shares.draws(step)
+        anchor, items = batches.source.plan.of_draws(draws), batches.source.items(draws)
+        assert torch.equal(items["image"], anchor)
         assert all(torch.equal(labels[n][items[n]], labels["image"][anchor]) for n in items)
         anchors.append(anchor)
     assert torch.equal(torch.cat(anchors).sort().values, torch.arange(60))
