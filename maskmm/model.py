@@ -93,19 +93,17 @@ class MaskedTransformer(nn.Module):
         angles = self.rotary(place_NA) if self.rotary is not None else None
         local = self.local_rotary(place_NA) if self.local_rotary is not None else angles
         bound = [bias.bind(sequence) for bias in self.biases if isinstance(bias, PositionBias)]
-        biases = (bound * self.config.depth)[: self.config.depth] or [None] * self.config.depth
         keep = None
         if self.drop_path is not None and self.training:
             keep = self.drop_path(sequence.sample_id, sequence.sample)
-        windows = [self.config.attention.window_of(layer) for layer in range(self.config.depth)]
         return [
             LayerContext(
                 layout.with_window(window),
                 angles if window is None else local,
-                bias,
+                bound[layer % len(bound)] if bound else None,
                 None if keep is None else (keep[layer, 0], keep[layer, 1]),
             )
-            for layer, (window, bias) in enumerate(zip(windows, biases))
+            for layer, window in enumerate(map(self.config.attention.window_of, range(self.config.depth)))
         ]
 
     def forward(self, sequence: TokenSequence) -> Tensor:
