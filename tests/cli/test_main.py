@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import errno
+import os
 import subprocess
 import sys
 from types import ModuleType
 
 import pytest
+from safetensors import SafetensorError
 
 from maskmm.cli import main as front
 from maskmm.cli.errors import guarded, one_line
@@ -126,6 +129,24 @@ def test_what_the_file_system_refuses_is_one_line(tmp_path, capsys: pytest.Captu
         == f"maskmm: error: {tmp_path / 'none'}: No such file or directory; expected a path that can be read or "
         "written here\n"
     )
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
+        OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "a.wav"),
+        SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"),
+    ],
+)
+def test_a_full_disk_is_one_line(error: Exception, capsys: pytest.CaptureFixture[str]) -> None:
+    def full() -> int:
+        raise error
+
+    assert guarded(full, is_debug=False) == 2
+    shown = capsys.readouterr().err
+    assert shown.startswith("maskmm: error: ") and shown.count("\n") == 1
+    assert "No space left on device" in shown and shown.endswith("free some space, or write to another disk\n")
 
 
 def test_other_errors_are_raised() -> None:
