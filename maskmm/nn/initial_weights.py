@@ -24,8 +24,8 @@ def start_weights(model: nn.Module, config: TransformerConfig) -> None:
             continue
         if parameter.ndim >= 2:
             is_scaled = name.endswith(_RESIDUAL) and config.norm.placement == "pre"
-            std = config.init_std * ((2 * config.depth) ** -0.5 if is_scaled else 1.0)
-            nn.init.trunc_normal_(parameter, std=std, a=-3 * std, b=3 * std)
+            std, scale = config.init_std, (2 * config.depth) ** -0.5 if is_scaled else 1.0
+            nn.init.trunc_normal_(parameter, std=std * scale, a=-3 * std, b=3 * std)
     for module in model.modules():
         if isinstance(module, nn.Linear) and module.bias is not None:
             nn.init.zeros_(module.bias)
