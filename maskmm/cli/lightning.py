@@ -17,8 +17,10 @@ from typing import Any
 from jsonargparse import Namespace
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
+from maskmm.cli.checkpoint_io import WholeCheckpoints
 from maskmm.cli.config_errors import shorten
 from maskmm.cli.configs import find_config
 from maskmm.cli.files import check_file
@@ -117,6 +119,14 @@ class MaskmmCLI(LightningCLI):
             trainer.logger = Namespace(
                 class_path="lightning.pytorch.loggers.TensorBoardLogger", init_args=init_args
             )
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """The trainer of the config; its checkpoint files are whole or absent."""
+        trainer = super().instantiate_trainer(**kwargs)
+        # What a strategy or a plugin of the user's brings stays.
+        if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
+            trainer.strategy.checkpoint_io = WholeCheckpoints()
+        return trainer
 
 
 def run_cli(arguments: Sequence[str]) -> MaskmmCLI:

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from maskmm.cli import configs, precision
+from maskmm.cli.checkpoint_io import WholeCheckpoints
 from maskmm.cli.lightning import MaskmmCLI, run_cli, with_found_configs
 from maskmm.cli.main import main
 
@@ -101,6 +102,10 @@ def test_a_run_fills_its_own_folder_and_can_be_repeated(folder: Path) -> None:
     files = {p.name for p in (folder / "runs/mine").iterdir()}
     assert {"config.yaml", "checkpoints"} <= files
     assert not (folder / "lightning_logs").exists()
+
+
+def test_checkpoints_are_whole_or_absent(folder: Path) -> None:
+    assert type(fit().trainer.strategy.checkpoint_io) is WholeCheckpoints
 
 
 def test_the_saved_config_can_be_run_again(folder: Path) -> None:
