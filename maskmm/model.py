@@ -9,7 +9,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from maskmm.nn.attention import varlen_obstacle
 from maskmm.nn.bias import PositionBias, build_biases
 from maskmm.nn.block import build_block
 from maskmm.nn.context import LayerContext
@@ -20,7 +19,7 @@ from maskmm.nn.drop_path import DropPath
 from maskmm.nn.embedding import TokenEmbedding
 from maskmm.nn.head import DenseTransform
 from maskmm.nn.initial_weights import start_weights
-from maskmm.nn.layout import AttentionLayout
+from maskmm.nn.layout import AttentionLayout, Predicate
 from maskmm.nn.norm import build_norm
 from maskmm.nn.rotary import build_rotary
 from maskmm.nn.transformer_config import TransformerConfig
@@ -70,21 +69,9 @@ class MaskedTransformer(nn.Module):
         rate = config.residual.drop_path
         self.drop_path = DropPath(config.depth, rate) if rate else None
 
-    def layout(self, sequence: TokenSequence) -> AttentionLayout:
-        """Attention layout of a packed batch: full attention inside each sample."""
-        device = sequence.ids.device.type
-        dtype = (
-            torch.get_autocast_dtype(device)
-            if torch.is_autocast_enabled(device)
-            else self.embedding.codes.weight.dtype
-        )
-        return AttentionLayout.build(
-            sequence.cu_seqlens,
-            max_length=self.config.longest,
-            needs_runs=varlen_obstacle(device, dtype) is not None
-            or len(self.biases) > 0
-            or self.conv_positions is not None,
-        )
+    def layout(self, sequence: TokenSequence, predicate: Predicate | None = None) -> AttentionLayout:
+        """Attention inside each sample of a packed batch, restricted by a predicate where one is given."""
+        return AttentionLayout.build(sequence.cu_seqlens, max_length=self.config.longest, predicate=predicate)
 
     def contexts(self, sequence: TokenSequence, layout: AttentionLayout) -> list[LayerContext]:
         """What each layer of one forward needs beside the rows."""
@@ -106,24 +93,32 @@ class MaskedTransformer(nn.Module):
             for layer, window in enumerate(map(self.config.attention.window_of, range(self.config.depth)))
         ]
 
-    def forward(self, sequence: TokenSequence) -> Tensor:
+    def forward(self, sequence: TokenSequence, layout: AttentionLayout | None = None) -> Tensor:
         """(N, D) features after the last norm."""
-        return self.forward_features(sequence)
+        return self.forward_features(sequence, layout)
 
-    def forward_features(self, sequence: TokenSequence) -> Tensor:
+    def forward_features(self, sequence: TokenSequence, layout: AttentionLayout | None = None) -> Tensor:
         """(N, D) features after the last norm.
+
+        Args:
+            sequence: packed rows.
+            layout: who may attend to whom where it is not everything in each sample: `model.layout` with a predicate
+                of `maskmm.nn.structure`, or a step of `maskmm.nn.cache.KeyValueCache`.
 
         Raises:
             ValueError: another vocabulary than the model's.
         """
-        return self.forward_intermediates(sequence, [-1])[0]
+        return self.forward_intermediates(sequence, [-1], layout)[0]
 
-    def forward_intermediates(self, sequence: TokenSequence, layers: Sequence[int]) -> list[Tensor]:
+    def forward_intermediates(
+        self, sequence: TokenSequence, layers: Sequence[int], layout: AttentionLayout | None = None
+    ) -> list[Tensor]:
         """Outputs of several layers in one pass.
 
         Args:
             sequence: packed rows.
             layers: 0 = embedding, i = block i, depth = -1 = last block after the last norm.
+            layout: see `forward_features`.
 
         Returns:
             one (N, D) tensor a layer, in the order asked.
@@ -141,7 +136,7 @@ class MaskedTransformer(nn.Module):
             if not -depth - 1 <= layer <= depth:
                 raise ValueError(f"layer {layer}, expected {-depth - 1} to {depth} (0 = embedding)")
         wanted = [layer % (depth + 1) for layer in layers]
-        layout = self.layout(sequence)
+        layout = layout or self.layout(sequence)
         contexts = self.contexts(sequence, layout)
         x_ND = self._embed(sequence, layout)
         outputs, history = {0: x_ND}, [x_ND]

@@ -7,10 +7,7 @@ from torch import Tensor
 
 from maskmm.nn.backends.base import Call
 from maskmm.nn.backends.choice import choose
-from maskmm.nn.backends.varlen import varlen_obstacle
 from maskmm.nn.layout import AttentionLayout, PairBias
-
-__all__ = ["attend", "varlen_obstacle"]
 
 
 def attend(

@@ -31,8 +31,6 @@ class ConvPositions(nn.Module):
 
     def forward(self, x_ND: Tensor, layout: AttentionLayout) -> Tensor:
         """(N, D) -> (N, D), what to add to the rows."""
-        if layout.runs is None:
-            raise ValueError("convolutional positions need a layout built with needs_runs=True")
         sizes = [run.count * run.length_q for run in layout.runs]
         outputs = []
         for run, rows in zip(layout.runs, x_ND.split(sizes)):

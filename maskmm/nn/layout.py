@@ -63,7 +63,6 @@ class AttentionLayout:
         window: int | None = None,
         predicate: Predicate | None = None,
         cache: CacheStep | None = None,
-        needs_runs: bool = True,  # the model's next version does without
     ) -> AttentionLayout:
         """Layout of samples with these offsets; lengths stay on the device until a backend asks for them.
 

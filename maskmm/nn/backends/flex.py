@@ -47,30 +47,35 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, layout: AttentionLayout, bias: Pair
         F.pad(t, (0, 0, 0, 0, 0, tail)).transpose(0, 1)[None]
         for t, tail in ((q, tail_q), (k, tail_k), (v, tail_k))
     )
-    out = _kernel()(q_1HLK, k_1GLK, v_1GLK, block_mask=mask, enable_gqa=k.shape[1] != q.shape[1])
+    out = _kernel(q.device.type)(q_1HLK, k_1GLK, v_1GLK, block_mask=mask, enable_gqa=k.shape[1] != q.shape[1])
     return out[0].transpose(0, 1)[:num_rows]
 
 
-def _kernel() -> Any:
+def _kernel(device_type: str) -> Any:
     """Inside a compiled graph the call is compiled with the rest."""
     from torch.nn.attention.flex_attention import flex_attention
 
-    return flex_attention if torch.compiler.is_compiling() else _compiled_kernel()
+    return flex_attention if torch.compiler.is_compiling() else _compiled_kernel(device_type)
 
 
 @cache
-def _compiled_kernel() -> Any:
+def _compiled_kernel(device_type: str) -> Any:
     from torch.nn.attention.flex_attention import flex_attention
 
-    return torch.compile(flex_attention, dynamic=False)
+    # fullgraph: a pack of one shape too many is an error, not a fall back to the scores of all pairs. The CPU's
+    # kernels do not compile for symbolic shapes.
+    return torch.compile(flex_attention, fullgraph=True, dynamic=False if device_type == "cpu" else None)
 
 
 def _block_mask(layout: AttentionLayout, num_q: int, num_k: int) -> Any:
-    """The layout over whole blocks of rows; rows that fill them up see nothing."""
+    """The layout over whole blocks of rows; rows that fill them up see nothing and are not seen.
+
+    What changes with the batch is tensors, never numbers in the closure: those would be compiled in.
+    """
     from torch.nn.attention.flex_attention import create_block_mask
 
-    sample_q, rank_q, rows_q = _places(layout.cu_q, num_q, layout)
-    sample_k, rank_k, rows_k = _places(layout.cu_k, num_k, layout)
+    sample_q, rank_q, rows_q = _places(layout.cu_q, num_q, outside=-1)
+    sample_k, rank_k, rows_k = _places(layout.cu_k, num_k, outside=-2)
     window, predicate = layout.window, layout.predicate
     if not layout.is_self_attention:
         # Fewer query rows than key rows are the sample's last ones.
@@ -78,31 +83,28 @@ def _block_mask(layout: AttentionLayout, num_q: int, num_k: int) -> Any:
         rank_q = rank_q + behind[sample_q]
 
     def may_attend(b: Tensor, h: Tensor, i: Tensor, j: Tensor) -> Tensor:
-        is_allowed = (sample_q[i] == sample_k[j]) & (sample_q[i] < layout_size)
+        is_allowed = sample_q[i] == sample_k[j]
         if window is not None:
             is_allowed = is_allowed & ((rank_q[i] - rank_k[j]).abs() <= window)
         if predicate is not None:
             is_allowed = is_allowed & predicate(rows_q[i], rows_k[j])
         return is_allowed
 
-    layout_size = layout.cu_q.shape[0] - 1
-    is_whole = torch.compiler.is_compiling()
+    is_traced = torch.compiler.is_compiling()
     return create_block_mask(
-        may_attend, None, None, num_q, num_k, device=sample_q.device, BLOCK_SIZE=BLOCK, _compile=not is_whole
+        may_attend, None, None, num_q, num_k, device=sample_q.device, BLOCK_SIZE=BLOCK, _compile=not is_traced
     )
 
 
-def _places(offsets: Tensor, num_rows: int, layout: AttentionLayout) -> tuple[Tensor, Tensor, Tensor]:
-    """Sample, rank in it and row number (num_rows,) of every row; rows past the end repeat the last number, so that
-    a predicate may index its tensors by it.
+def _places(offsets: Tensor, num_rows: int, outside: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Sample (`outside` past the last offset), rank in it and row number of every row, each (num_rows,).
+
+    Rows past the last offset repeat the last number, so that a predicate may index its tensors by it.
     """
     rows = torch.arange(num_rows, device=offsets.device)
     sample = torch.bucketize(rows, offsets[1:], right=True)
-    return (
-        sample,
-        rows - offsets[sample.clamp(max=offsets.shape[0] - 1)],
-        torch.minimum(rows, offsets[-1].long() - 1),
-    )
+    rank = rows - offsets[sample]
+    return torch.where(rows < offsets[-1], sample, outside), rank, rows.minimum(offsets[-1] - 1)
 
 
 FLEX = Backend("flex", _obstacle, _attend)
