@@ -9,11 +9,11 @@ from typing import Any, ClassVar
 
 import torch
 from tokenizers import Encoding
-from tokenizers import Tokenizer as Pieces
 from torch import Tensor
 
 from tokenizers_vq.checks import varying_codes
 from tokenizers_vq.contract import Tokenizer, TokenSpec
+from tokenizers_vq.public_vocabulary import PublicVocabulary, read_pieces
 
 _FILE = "tokenizer.json"
 
@@ -53,6 +53,32 @@ class PretrainedText(Tokenizer):
         self.specials = dict(specials)
         self.max_length = max_length
         self._spec = TokenSpec(codebook_size, axes=("t",), max_length=max_length)
+
+    @classmethod
+    def from_public(
+        cls,
+        source: Path | str,
+        codebook_size: int,
+        max_rows: int,
+        settings: Mapping[str, Any] | None = None,
+    ) -> PretrainedText:
+        """The tokenizer of a public model.
+
+        Args:
+            source: folder with its vocabulary files; or the contents of a `tokenizer.json`, where `settings` is given.
+            codebook_size: rows of the model's table.
+            max_rows: positions of the model; those of special tokens are taken off.
+            settings: names of its special tokens, such as {"mask_token": "[MASK]"}.
+
+        Raises:
+            ValueError: files that are missing, cannot be read or do not fit; special tokens that packing cannot place.
+        """
+        if settings is None:
+            vocabulary = PublicVocabulary.read(source)
+        else:
+            vocabulary = PublicVocabulary.of(read_pieces(str(source), "the tokenizer"), settings)
+        num_special = len(vocabulary.specials.keys() & {"[CLS]", "[SEP]"})
+        return cls(vocabulary.definition, codebook_size, max_rows - num_special, vocabulary.specials)
 
     @property
     def spec(self) -> TokenSpec:
@@ -131,18 +157,3 @@ class PretrainedText(Tokenizer):
                     "many as the model has positions for; shorten or split it"
                 )
         return encodings
-
-
-def read_pieces(definition: str, where: str) -> Pieces:
-    """A tokenizer of the `tokenizers` library that neither cuts nor pads.
-
-    Raises:
-        ValueError: contents that the library cannot read.
-    """
-    try:
-        pieces = Pieces.from_str(definition)
-    except Exception as error:  # noqa: BLE001 - the library raises nothing more special
-        raise ValueError(f"{where} cannot be read by the tokenizers library: {error}") from error
-    pieces.no_truncation()
-    pieces.no_padding()
-    return pieces

@@ -11,8 +11,6 @@ from typing import Any
 from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers, processors
 from tokenizers import Tokenizer as Pieces
 
-from tokenizers_vq.pretrained_text import PretrainedText, read_pieces
-
 _SETTINGS = ("tokenizer_config.json", "special_tokens_map.json")
 _ROLES = {"[CLS]": ("cls_token", "bos_token"), "[SEP]": ("sep_token", "eos_token"), "[MASK]": ("mask_token",)}
 
@@ -63,17 +61,27 @@ class PublicVocabulary:
         Raises:
             ValueError: special tokens that packing cannot place.
         """
+        pieces = read_pieces(pieces.to_str(), "the tokenizer")
         definition = pieces.to_str()
-        pieces = read_pieces(definition, "the tokenizer")
         specials = _around(pieces)
         mask = _name_of(settings, "[MASK]")
         code = None if mask is None else pieces.token_to_id(mask)
         return cls(definition, specials if code is None else {**specials, "[MASK]": code})
 
-    def tokenizer(self, codebook_size: int, max_rows: int) -> PretrainedText:
-        """The tokenizer for a model with a table of `codebook_size` rows and positions for `max_rows` rows."""
-        num_special = len(self.specials.keys() & {"[CLS]", "[SEP]"})
-        return PretrainedText(self.definition, codebook_size, max_rows - num_special, self.specials)
+
+def read_pieces(definition: str, where: str) -> Pieces:
+    """A tokenizer of the `tokenizers` library that neither cuts nor pads.
+
+    Raises:
+        ValueError: contents that the library cannot read.
+    """
+    try:
+        pieces = Pieces.from_str(definition)
+    except Exception as error:  # noqa: BLE001 - the library raises nothing more special
+        raise ValueError(f"{where} cannot be read by the tokenizers library: {error}") from error
+    pieces.no_truncation()
+    pieces.no_padding()
+    return pieces
 
 
 def _around(pieces: Pieces) -> dict[str, int]:
@@ -132,7 +140,7 @@ def _byte_pairs(folder: Path, settings: Mapping[str, Any]) -> Pieces:
     vocabulary = _read_json(folder / "vocab.json")
     cls, sep, mask = (_special(vocabulary, settings, role, folder / "vocab.json") for role in _ROLES)
     lines = (folder / "merges.txt").read_text(encoding="utf-8").splitlines()
-    merges = [tuple(line.split(" ")) for line in lines if line and not line.startswith("#version:")]
+    merges = [line.partition(" ")[::2] for line in lines if line and not line.startswith("#version:")]
     try:
         pieces = Pieces(models.BPE(vocabulary, merges, fuse_unk=False))
     except Exception as error:  # noqa: BLE001 - the library raises nothing more special

@@ -38,8 +38,7 @@ def roberta_folder(tmp_path: Path) -> Path:
 
 
 def text(folder: Path, max_rows: int = 12) -> PretrainedText:
-    vocabulary = PublicVocabulary.read(folder)
-    return vocabulary.tokenizer(400, max_rows)
+    return PretrainedText.from_public(folder, 400, max_rows)
 
 
 def test_word_pieces_of_a_vocab_file(bert_folder: Path) -> None:
@@ -99,6 +98,12 @@ def test_a_saved_folder_is_the_same_tokenizer(kind: str, request, tmp_path: Path
         load_tokenizer(tmp_path / "saved")
 
 
+def test_a_definition_in_memory(bert_folder: Path) -> None:
+    definition = text(bert_folder).definition
+    again = PretrainedText.from_public(definition, 400, 12, {"mask_token": "[MASK]"})
+    assert again.fingerprint() == text(bert_folder).fingerprint()
+
+
 def test_bad_files_are_refused(tmp_path: Path, bert_folder: Path, roberta_folder: Path) -> None:
     with pytest.raises(ValueError, match="expected tokenizer.json, vocab.txt"):
         PublicVocabulary.read(tmp_path)
@@ -127,6 +132,6 @@ def test_bad_texts_and_sizes_are_refused(bert_folder: Path) -> None:
     with pytest.raises(ValueError, match="expected a list of str"):
         tokenizer.encode("the cat")
     with pytest.raises(ValueError, match="codes up to 13, the model a table of 10 rows"):
-        PublicVocabulary.read(bert_folder).tokenizer(10, 12)
+        PretrainedText.from_public(bert_folder, 10, 12)
     with pytest.raises(ValueError, match=r"special tokens \{'\[CLS\]': 99\}"):
         PretrainedText(tokenizer.definition, 20, 5, {"[CLS]": 99})

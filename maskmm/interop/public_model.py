@@ -1,0 +1,112 @@
+"""A public model as it is published: configuration, weights and text vocabulary, read without running its code."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from maskmm.checkpoint import resolve_folder
+from maskmm.interop.fields import Fields
+
+_WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
+_HUB_PATTERNS = ["*.json", "*.txt", "*.safetensors", "pytorch_model*.bin"]
+
+
+@dataclass(frozen=True)
+class PublicModel:
+    """What a translation starts from.
+
+    Attributes:
+        fields: the configuration.
+        weights: name -> tensor, on the CPU.
+        text: where its text tokenizer comes from: a folder, a fast tokenizer of transformers, one of ours, or None.
+    """
+
+    fields: Fields
+    weights: dict[str, Tensor]
+    text: Any = None
+
+
+def from_object(model: nn.Module, config: Mapping[str, Any], text: Any = None) -> PublicModel:
+    """A model that is built already; its weights are copied."""
+    weights = {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
+    return PublicModel(Fields(dict(config), type(model).__name__), weights, text)
+
+
+def from_folder(name: Path | str, text: Any = None) -> PublicModel:
+    """A folder with config.json and weights, or the id of a repository on the Hugging Face hub.
+
+    Args:
+        name: the folder or id.
+        text: see `PublicModel`; the folder itself where not given.
+
+    Raises:
+        ValueError: no such folder, a file that is missing or damaged, or one that holds more than tensors.
+    """
+    folder = resolve_folder(name, _HUB_PATTERNS)
+    path = folder / "config.json"
+    if not path.is_file():
+        raise ValueError(f"{path} does not exist; give the folder of a public model")
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is no JSON: {error}") from error
+    if not isinstance(config, dict):
+        raise ValueError(f"{path} holds a {type(config).__name__}, expected an object")
+    return PublicModel(Fields(config, str(folder)), _folder_weights(folder), folder if text is None else text)
+
+
+def read_tensors(path: Path) -> Any:
+    """Contents of a safetensors file, or of a torch file that holds tensors and plain values alone.
+
+    Raises:
+        ValueError: a file that is damaged or holds more.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
+        # Not torch's own words: they advise to load the file unsafely.
+        raise ValueError(
+            f"{path} is truncated, or holds more than tensors and plain values; copy it again"
+        ) from error
+
+
+def _folder_weights(folder: Path) -> dict[str, Tensor]:
+    for name in _WEIGHT_FILES:
+        if (folder / name).is_file():
+            return _tensors_only(read_tensors(folder / name), folder / name)
+        index = folder / f"{name}.index.json"
+        if index.is_file():
+            return _shards(folder, index)
+    raise ValueError(f"{folder} holds no weights; expected one of {list(_WEIGHT_FILES)}, whole or in shards")
+
+
+def _shards(folder: Path, index: Path) -> dict[str, Tensor]:
+    try:
+        names = sorted(set(json.loads(index.read_text())["weight_map"].values()))
+    except (json.JSONDecodeError, KeyError, AttributeError, TypeError) as error:
+        raise ValueError(f"{index} is no index of weights: {error!r}") from error
+    weights: dict[str, Tensor] = {}
+    for name in names:
+        path = folder / name
+        if path.parent != folder or not path.is_file():
+            raise ValueError(f"{path}, named by {index.name}, does not exist; copy the folder again")
+        weights |= _tensors_only(read_tensors(path), path)
+    return weights
+
+
+def _tensors_only(data: Any, path: Path) -> dict[str, Tensor]:
+    if not isinstance(data, Mapping) or not all(isinstance(value, Tensor) for value in data.values()):
+        raise ValueError(f"{path} holds a {type(data).__name__}, expected names and tensors")
+    return dict(data)

@@ -1,0 +1,144 @@
+"""Weights by name: which of theirs make up one of ours, and back."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor
+
+from maskmm.checkpoint.report import LoadReport
+
+_MOST_NAMED = 12
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One of our weights.
+
+    Attributes:
+        ours: its name in a `MaskedTransformer`.
+        theirs: the names of theirs that it is made of.
+        to_ours: their tensors, in that order -> ours.
+        to_theirs: the inverse.
+    """
+
+    ours: str
+    theirs: tuple[str, ...]
+    to_ours: Callable[[Sequence[Tensor]], Tensor]
+    to_theirs: Callable[[Tensor], Sequence[Tensor]]
+
+
+def same(ours: str, theirs: str) -> Rule:
+    """The same tensor under another name."""
+    return Rule(ours, (theirs,), lambda tensors: tensors[0], lambda tensor: (tensor,))
+
+
+def linear(ours: str, theirs: str, has_bias: bool = True) -> list[Rule]:
+    """Weight and bias of a layer (a norm as well)."""
+    rules = [same(f"{ours}.weight", f"{theirs}.weight")]
+    return [*rules, same(f"{ours}.bias", f"{theirs}.bias")] if has_bias else rules
+
+
+def stacked(ours: str, theirs: Sequence[str], sizes: Sequence[int]) -> Rule:
+    """Theirs one below the other, `sizes` rows each."""
+    return Rule(ours, tuple(theirs), lambda t: torch.cat(list(t)), lambda t: t.split(list(sizes)))
+
+
+def rows_from(ours: str, theirs: str, start: int) -> Rule:
+    """Rows `start` and on of our table, as many as theirs has; the rows before them (our specials) are zero."""
+
+    def to_ours(tensors: Sequence[Tensor]) -> Tensor:
+        (table,) = tensors
+        return F.pad(table, (0, 0) * (table.ndim - 1) + (start, 0))
+
+    return Rule(ours, (theirs,), to_ours, lambda tensor: (tensor[start:],))
+
+
+def reshaped(ours: str, theirs: str, our_shape: Sequence[int], their_shape: Sequence[int]) -> Rule:
+    """The same numbers in another shape; -1 stands for what is left."""
+    return Rule(
+        ours, (theirs,), lambda t: t[0].reshape(tuple(our_shape)), lambda t: (t.reshape(tuple(their_shape)),)
+    )
+
+
+def heads_apart(ours: str, theirs: str, num_heads: int) -> Rule:
+    """Theirs holds queries, keys and values head by head (NeoBERT), ours all queries, then keys, then values."""
+    ordered = {"h": num_heads, "three": 3}
+    return Rule(
+        ours,
+        (theirs,),
+        lambda t: rearrange(t[0], "(h three k) d -> (three h k) d", **ordered),
+        lambda t: (rearrange(t, "(three h k) d -> (h three k) d", **ordered),),
+    )
+
+
+def renamed(weights: Mapping[str, Tensor], patterns: Sequence[tuple[str, str]]) -> dict[str, Tensor]:
+    """Weights under the names of one convention; each pattern (regular expression, replacement) in turn."""
+    out = {}
+    for name, tensor in weights.items():
+        for pattern, replacement in patterns:
+            name = re.sub(pattern, replacement, name)
+        out[name] = tensor
+    return out
+
+
+def to_ours(
+    rules: Iterable[Rule], theirs: Mapping[str, Tensor], ignored: Sequence[str], source: str
+) -> tuple[dict[str, Tensor], LoadReport]:
+    """Our weights from theirs, float32, and what became of each name.
+
+    Args:
+        rules: one for each of our weights.
+        theirs: name -> tensor.
+        ignored: regular expressions of names that are known to be no part of the encoder; the report lists them.
+        source: what to call theirs in messages.
+
+    Raises:
+        ValueError: names that are missing, or that no rule and no pattern knows; all of them in one message.
+    """
+    rules = list(rules)
+    wanted = {name for rule in rules for name in rule.theirs}
+    missing = sorted(wanted - theirs.keys())
+    left = sorted(theirs.keys() - wanted)
+    is_known = re.compile("|".join(f"(?:{pattern})" for pattern in ignored) or r"(?!)")
+    extra = [name for name in left if not is_known.fullmatch(name)]
+    if missing or extra:
+        raise ValueError(
+            f"{source} does not have the weights that its configuration says: missing {_named(missing)}; extra "
+            f"{_named(extra)}"
+        )
+    ours = {
+        rule.ours: rule.to_ours([theirs[name].float() for name in rule.theirs]).contiguous() for rule in rules
+    }
+    return ours, LoadReport.of(source, ours, ignored=left)
+
+
+def to_theirs(rules: Iterable[Rule], ours: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Their weights from ours.
+
+    Raises:
+        ValueError: weights of ours that no rule takes along, or rules without a weight; by name.
+    """
+    rules = list(rules)
+    names = {rule.ours for rule in rules}
+    if names != ours.keys():
+        raise ValueError(
+            f"the model's weights are not those of the architecture: missing {_named(sorted(names - ours.keys()))}; "
+            f"extra {_named(sorted(ours.keys() - names))}"
+        )
+    out: dict[str, Tensor] = {}
+    for rule in rules:
+        out |= {name: t.contiguous().clone() for name, t in zip(rule.theirs, rule.to_theirs(ours[rule.ours]))}
+    return out
+
+
+def _named(names: Sequence[str]) -> str:
+    if not names:
+        return "none"
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return ", ".join(names[:_MOST_NAMED]) + more
