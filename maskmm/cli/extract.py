@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     items = find_items(args.paths, kinds, args.modality)
     _settle_manifest(args, pipeline, items)
     starts = range(0, len(items), args.shard_size)
-    missing = [start for start in starts if not _shard_path(args, start).exists()]
+    missing = [start for start in starts if not _is_there(_shard_path(args, start))]
     for start in missing:
         _write(args, pipeline, items, start)
     sys.stdout.write(
@@ -70,7 +70,7 @@ def _settle_manifest(args: argparse.Namespace, pipeline: Pipeline, items: list[I
     }
     path = args.out / MANIFEST
     if path.exists():
-        found = json.loads(path.read_text())
+        found = _read_manifest(path)
         differing = sorted(key for key in settings if found.get(key) != settings[key])
         if differing:
             raise ValueError(
@@ -81,6 +81,26 @@ def _settle_manifest(args: argparse.Namespace, pipeline: Pipeline, items: list[I
     partial = args.out / f".{MANIFEST}.partial"
     partial.write_text(json.dumps(settings, indent=2) + "\n")
     partial.replace(path)
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(f"{path} is no JSON ({error}); give another --out, or remove the folder") from error
+    if not isinstance(found, dict):
+        raise ValueError(
+            f"{path} is {found!r:.80}, expected what `maskmm extract` writes; give another --out"
+        )
+    return found
+
+
+def _is_there(path: Path) -> bool:
+    from maskmm.cli.feature_shards import is_whole
+
+    if path.exists() and not is_whole(path):
+        raise ValueError(f"{path} is truncated or damaged; remove it and run this again to write it anew")
+    return path.exists()
 
 
 def _shard_path(args: argparse.Namespace, start: int) -> Path:

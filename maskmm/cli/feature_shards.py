@@ -10,12 +10,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from maskmm.features import Features
 
 SUFFIXES = {"safetensors": ".safetensors", "webdataset": ".tar"}
+_TAR_END = 1024
+"""Zeros that close a tar file."""
 
 
 def write_shard(path: Path, names: Sequence[str], first: int, features: Mapping[str, Features]) -> None:
@@ -45,6 +48,21 @@ def write_shard(path: Path, names: Sequence[str], first: int, features: Mapping[
             tensors[f"{name}.length"] = torch.tensor([len(row) for row in rows])
         save_file(tensors, partial, metadata={"names": json.dumps(list(names)), "first": str(first)})
     partial.replace(path)
+
+
+def is_whole(path: Path) -> bool:
+    """True for a shard with a beginning and an end; False for one that was cut short since it was written."""
+    if path.suffix == SUFFIXES["webdataset"]:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - _TAR_END))
+            data = file.read()
+        return len(data) == _TAR_END and not any(data)
+    try:
+        # The header says how long the file must be.
+        with safe_open(path, "pt"):
+            return True
+    except SafetensorError:
+        return False
 
 
 def _write_tar(path: Path, names: Sequence[str], first: int, features: Mapping[str, Features]) -> None:

@@ -59,6 +59,37 @@ def test_finished_shards_are_not_made_again(toy_folder, images, tmp_path, capsys
     assert torch.equal(load_file(out / "000001.safetensors")["image"], expected)
 
 
+@pytest.mark.parametrize("kind", ["safetensors", "webdataset"])
+def test_a_shard_that_was_cut_short_is_not_taken_for_whole(
+    toy_folder, images, tmp_path, capsys, kind
+) -> None:
+    out = tmp_path / "out"
+    arguments = ["extract", str(toy_folder), str(images), "--out", str(out), "--format", kind]
+    assert main(arguments) == 0
+    (shard,) = out.glob("000000.*")
+    whole = shard.read_bytes()
+    end = len(whole.rstrip(b"\0"))
+    for kept in (0, 7, end // 2, end - 1):
+        shard.write_bytes(whole[:kept])
+        capsys.readouterr()
+        assert main(arguments) == 2
+        error = capsys.readouterr().err
+        assert f"{shard} is truncated or damaged" in error and error.count("\n") == 1
+    shard.unlink()
+    assert main(arguments) == 0
+    assert shard.read_bytes() == whole
+
+
+@pytest.mark.parametrize("content", ["", "[1]"])
+def test_a_damaged_manifest_is_named(toy_folder, images, tmp_path, capsys, content) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "manifest.json").write_text(content)
+    assert main(["extract", str(toy_folder), str(images), "--out", str(out)]) == 2
+    error = capsys.readouterr().err
+    assert f"{out / 'manifest.json'} is" in error and error.count("\n") == 1
+
+
 def test_other_settings_do_not_mix(toy_folder, images, tmp_path, capsys) -> None:
     arguments = ["extract", str(toy_folder), str(images), "--out", str(tmp_path / "out")]
     assert main(arguments) == 0
