@@ -1,4 +1,4 @@
-"""PNG, WAV and TXT: media in files, never resampled or repaired in silence."""
+"""Media in files, never resampled or repaired in silence: PNG, WAV and TXT here, video and motion beside."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-SUFFIXES = {"image": ".png", "audio": ".wav", "text": ".txt"}
+from datamodules.motion_files import decode_motion, encode_motion
+from datamodules.video_files import decode_video, encode_video
+
+SUFFIXES = {"image": ".png", "audio": ".wav", "text": ".txt", "video": ".mp4", "motion": ".safetensors"}
 """File suffix of each kind of media."""
 
 _MOST_OVERSHOOT = 1.5
@@ -138,38 +141,56 @@ def decode_text(data: bytes, name: str = "text") -> str:
     return text
 
 
-def encode_media(kind: str, media: Any, sample_rate: int) -> bytes:
-    """File content of media of a kind: "image" as PNG, "audio" as WAV, "text" as UTF-8."""
+def encode_media(kind: str, media: Any, rate: float) -> bytes:
+    """File content of media of a kind.
+
+    Args:
+        kind: "image" as PNG, "audio" as WAV, "text" as UTF-8, "video" as MP4 without loss, "motion" as safetensors.
+        media: one sample.
+        rate: samples, frames or poses a second.
+
+    Raises:
+        ValueError: an unknown kind, or media that do not fit it.
+    """
     if kind == "image":
         return encode_png(media)
     if kind == "audio":
-        return encode_wav(media, sample_rate)
+        return encode_wav(media, round(rate))
     if kind == "text":
         return f"{media}\n".encode()
+    if kind == "video":
+        _check_values("video", media, 0.0)
+        return encode_video(media, rate)
+    if kind == "motion":
+        return encode_motion(media, rate)
     raise ValueError(f"no file format for media of kind {kind!r}; expected {', '.join(SUFFIXES)}")
 
 
-def decode_media(kind: str, data: bytes, sample_rate: int, name: str) -> Any:
+def decode_media(kind: str, data: bytes, rate: float, name: str) -> Any:
     """Inverse of `encode_media`; `name` says in errors which file it was."""
     if kind == "image":
         return decode_png(data, name)
     if kind == "audio":
-        return decode_wav(data, sample_rate, name)
+        return decode_wav(data, round(rate), name)
     if kind == "text":
         return decode_text(data, name)
+    if kind == "video":
+        return decode_video(data, rate, name)
+    if kind == "motion":
+        return decode_motion(data, rate, name)
     raise ValueError(f"no file format for media of kind {kind!r}; expected {', '.join(SUFFIXES)}")
 
 
-def write_media(path: Path, kind: str, media: Any, sample_rate: int) -> None:
+def write_media(path: Path, kind: str, media: Any, rate: float) -> None:
     """Write media to a file, which appears whole or not at all."""
-    data = encode_media(kind, media, sample_rate)
+    data = encode_media(kind, media, rate)
     partial = path.with_name(f".{path.name}.partial")
     partial.write_bytes(data)
     partial.replace(path)
 
 
-def read_media(path: Path, sample_rate: int) -> Any:
-    """Media of a .png, .wav or .txt file.
+def read_media(path: Path, rate: float) -> Any:
+    """Media of a file, its kind known by the suffix: .png, .wav, .txt, .mp4 or .safetensors.
 
     Raises:
         ValueError: no such file, an unknown suffix, or content that does not fit.
@@ -179,7 +200,7 @@ def read_media(path: Path, sample_rate: int) -> Any:
         raise ValueError(f"{path}: unknown suffix {path.suffix!r}, expected one of {', '.join(kinds)}")
     if not path.is_file():
         raise ValueError(f"{path} does not exist")
-    return decode_media(kinds[path.suffix.lower()], path.read_bytes(), sample_rate, str(path))
+    return decode_media(kinds[path.suffix.lower()], path.read_bytes(), rate, str(path))
 
 
 def _check_whole(data: bytes, name: str) -> None:

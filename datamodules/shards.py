@@ -14,6 +14,9 @@ from typing import Any
 from datamodules.atomic import atomic_folder
 from datamodules.media_files import SUFFIXES, decode_media, encode_media
 
+Rates = float | Mapping[str, float]
+"""Samples of sound, frames of video or poses of motion a second: one number for all, or one for each kind."""
+
 _END_BYTES = 1024  # a whole tar file ends with two empty blocks
 
 
@@ -33,17 +36,17 @@ class MediaSample:
 
 
 def write_shards(
-    folder: Path, samples: Iterable[MediaSample], sample_rate: int, samples_per_shard: int = 1000
+    folder: Path, samples: Iterable[MediaSample], rates: Rates, samples_per_shard: int = 1000
 ) -> list[Path]:
     """Write shards `00000.tar`, ... that webdataset reads; the folder appears whole or not at all.
 
-    A member is called `<key>.<modality>.<suffix>` (png, wav, txt), and `<key>.json` holds the metadata. The same
-    samples give the same bytes.
+    A member is called `<key>.<modality>.<suffix>` (see media_files.SUFFIXES), and `<key>.json` holds the metadata.
+    The same samples give the same bytes.
 
     Args:
         folder: takes the place of shards that are already there.
         samples: in order.
-        sample_rate: of all sounds.
+        rates: of sound, video and motion, e.g. 16_000 or {"audio": 16_000, "video": 30}.
         samples_per_shard: at most so many in one file.
 
     Returns:
@@ -61,29 +64,39 @@ def write_shards(
             names.append(f"{len(names):05d}.tar")
             with tarfile.open(partial / names[-1], "w", format=tarfile.USTAR_FORMAT) as tar:
                 for sample in chunk:
-                    _write_sample(tar, sample, sample_rate)
+                    _write_sample(tar, sample, rates)
     return [folder / name for name in names]
 
 
-def _write_sample(tar: tarfile.TarFile, sample: MediaSample, sample_rate: int) -> None:
+def _write_sample(tar: tarfile.TarFile, sample: MediaSample, rates: Rates) -> None:
     for name in (sample.key, *sample.media):
         if not name or any(c in name for c in "./"):
             raise ValueError(f"sample {sample.key!r}: name {name!r} must not be empty or hold a dot or slash")
     parts = {"json": json.dumps(dict(sample.metadata), sort_keys=True).encode()}
     for modality, (kind, media) in sample.media.items():
-        parts[modality + SUFFIXES.get(kind, "")] = encode_media(kind, media, sample_rate)
+        parts[modality + SUFFIXES.get(kind, "")] = encode_media(kind, media, _rate_of(kind, rates))
     for suffix, data in parts.items():
         member = tarfile.TarInfo(f"{sample.key}.{suffix}")
         member.size = len(data)
         tar.addfile(member, io.BytesIO(data))
 
 
-def read_shards(paths: Iterable[Path], sample_rate: int) -> Iterator[MediaSample]:
+def _rate_of(kind: str, rates: Rates) -> float:
+    if not isinstance(rates, Mapping):
+        return rates
+    if kind in ("image", "text"):
+        return 0.0
+    if kind not in rates:
+        raise ValueError(f"no rate for media of kind {kind!r} in {dict(rates)}; give one")
+    return rates[kind]
+
+
+def read_shards(paths: Iterable[Path], rates: Rates) -> Iterator[MediaSample]:
     """Samples of shards, in order.
 
     Args:
         paths: tar files as `write_shards` makes them.
-        sample_rate: that all sounds must have.
+        rates: that sound, video and motion must have, see `write_shards`.
 
     Raises:
         ValueError: a shard that does not exist, is corrupt or truncated, or holds a foreign member.
@@ -94,12 +107,12 @@ def read_shards(paths: Iterable[Path], sample_rate: int) -> Iterator[MediaSample
         for name, data in _members(path):
             found, _, suffix = name.partition(".")
             if parts and found != key:
-                yield _sample(path, key, parts, sample_rate)
+                yield _sample(path, key, parts, rates)
                 parts = {}
             key = found
             parts[suffix] = data
         if parts:
-            yield _sample(path, key, parts, sample_rate)
+            yield _sample(path, key, parts, rates)
 
 
 def _members(path: Path) -> Iterator[tuple[str, bytes]]:
@@ -125,7 +138,7 @@ def _members(path: Path) -> Iterator[tuple[str, bytes]]:
             raise ValueError(f"shard {path} is corrupt ({error}); make it again") from error
 
 
-def _sample(path: Path, key: str, parts: dict[str, bytes], sample_rate: int) -> MediaSample:
+def _sample(path: Path, key: str, parts: dict[str, bytes], rates: Rates) -> MediaSample:
     kinds = {suffix: kind for kind, suffix in SUFFIXES.items()}
     media: dict[str, tuple[str, Any]] = {}
     metadata: dict[str, Any] = {}
@@ -139,7 +152,7 @@ def _sample(path: Path, key: str, parts: dict[str, bytes], sample_rate: int) -> 
                 raise ValueError(f"{name} is corrupt ({error}); make the shard again") from error
         elif modality and dot + ending in kinds:
             kind = kinds[dot + ending]
-            media[modality] = (kind, decode_media(kind, data, sample_rate, name))
+            media[modality] = (kind, decode_media(kind, data, _rate_of(kind, rates), name))
         else:
             raise ValueError(f"{name}: expected <key>.json or <key>.<modality> with {', '.join(kinds)}")
     return MediaSample(key, media, metadata)

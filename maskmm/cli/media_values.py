@@ -26,7 +26,7 @@ def read_value(tokenizer: Tokenizer, value: str) -> Any:
 
     Args:
         tokenizer: of the modality; says the kind of media and the sample rate.
-        value: the text itself, or the path of an image, sound or .safetensors file.
+        value: the text itself, or the path of an image, sound, video or .safetensors file.
 
     Raises:
         ValueError: no such file, or content that does not fit.
@@ -119,6 +119,6 @@ def write_value(tokenizer: Tokenizer, path: Path, media: Any) -> None:
     partial.replace(path)
 
 
-def sample_rate(tokenizer: Tokenizer) -> int:
-    """Sample rate of a sound tokenizer, 0 for other media."""
-    return round(tokenizer.spec.rate or 0)
+def sample_rate(tokenizer: Tokenizer) -> float:
+    """Samples, frames or poses a second of a tokenizer's media, 0 for media without time."""
+    return tokenizer.spec.rate or 0.0

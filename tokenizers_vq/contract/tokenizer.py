@@ -48,8 +48,9 @@ class Tokenizer(Described, nn.Module, ABC):
     """
 
     media: ClassVar[str]
-    """Kind of media: "image" (B, C, H, W) float in [0, 1]; "audio" list of (T,) float in [-1, 1]; "text" list of
-    str; any other name for a user's own kind."""
+    """Kind of media: "image" (B, C, H, W) float in [0, 1]; "video" list of (T, C, H, W) float in [0, 1]; "audio" list
+    of (T,) float in [-1, 1]; "text" list of str; "motion" list of `contract.motion.Motion`; any other name for a
+    user's own kind."""
 
     training_only: ClassVar[tuple[str, ...]] = ()
     """Optional constructor arguments that only training needs (a teacher); folders leave them out."""

@@ -22,18 +22,18 @@ TAKES: dict[str, tuple[str, str]] = {
     "dance_b": ("dance", "humanoid3d_dance_b"),
     "run": ("run", "humanoid3d_run"),
     "jump": ("jump", "humanoid3d_jump"),
-    "kick": ("kick", "humanoid3d_kick"),
-    "punch": ("punch", "humanoid3d_punch"),
-    "spin": ("spin", "humanoid3d_spin"),
-    "spinkick": ("spinkick", "humanoid3d_spinkick"),
+    "kick": ("kick_right", "humanoid3d_kick"),
+    "punch": ("punch_right", "humanoid3d_punch"),
+    "spin": ("spin_left", "humanoid3d_spin"),
+    "spinkick": ("spinkick_right", "humanoid3d_spinkick"),
     "roll": ("roll", "humanoid3d_roll"),
     "backflip": ("backflip", "humanoid3d_backflip"),
-    "cartwheel": ("cartwheel", "humanoid3d_cartwheel"),
+    "cartwheel": ("cartwheel_left", "humanoid3d_cartwheel"),
     "crawl": ("crawl", "humanoid3d_crawl"),
     "getup_facedown": ("getup_facedown", "humanoid3d_getup_facedown"),
     "getup_faceup": ("getup_faceup", "humanoid3d_getup_faceup"),
 }
-"""Name of a take -> its action, its file without .txt."""
+"""Name of a take -> its action (with its side, see captions.LABELS), its file without .txt."""
 
 HELD_OUT_SHARE = 0.2
 

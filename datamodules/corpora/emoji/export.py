@@ -50,5 +50,4 @@ def write_emoji_shards(
     samples_per_shard: int = 1000,
 ) -> list[Path]:
     """Write a split as webdataset shards; see `emoji_samples` and `datamodules.shards.write_shards`."""
-    # There is no sound; the rate is that of the other corpora.
-    return write_shards(folder, emoji_samples(corpus, split, languages, seed), 16_000, samples_per_shard)
+    return write_shards(folder, emoji_samples(corpus, split, languages, seed), {}, samples_per_shard)
