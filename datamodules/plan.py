@@ -84,7 +84,8 @@ class BatchPlan:
             raise ValueError(
                 f"step={step}, rank={rank}, world_size={world_size}: expected 0 <= rank < world_size"
             )
-        return torch.arange(step * self.batch_size + rank, (step + 1) * self.batch_size, world_size)
+        end = (step + 1) * self.batch_size
+        return torch.arange(min(step * self.batch_size + rank, end), end, world_size)
 
     def samples(self, step: int, rank: int = 0, world_size: int = 1) -> Tensor:
         """(b,) int64, sample ids of this rank at a step."""

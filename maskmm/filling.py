@@ -94,9 +94,11 @@ def _fill_sequence(sequence: TokenSequence, budget: TokenBudget, num_segments: i
 def _fill_table(table: SegmentTable, last_sample: int, num_segments: int) -> SegmentTable:
     """Segments of no tokens, in the last sample, which is never a real one."""
     missing = num_segments - len(table)
+    # At least one axis, or a row of the table could not say 0.
+    shape = F.pad(table.shape, (0, max(1 - table.shape.shape[1], 0)), value=1)
     return SegmentTable(
         F.pad(table.sample, (0, missing), value=last_sample),
         F.pad(table.modality, (0, missing)),
         F.pad(table.start, (0, missing)),
-        F.pad(table.shape, (0, 0, 0, missing)),
+        F.pad(shape, (0, 0, 0, missing)),
     )

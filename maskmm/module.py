@@ -71,6 +71,7 @@ class MaskedModule(lightning.LightningModule):
         self.objective = objective or MaskedCrossEntropy()
         self.optim = optim or OptimConfig()
         self.key = Key(seed).fold("objective")
+        self._step_sums: dict[str, Tensor] = {}
 
     def _start_from_tokenizers(self, std: float, seed: int) -> None:
         if not self.sources:
@@ -94,24 +95,37 @@ class MaskedModule(lightning.LightningModule):
         return self.model.forward_features(batch.inputs)
 
     def training_step(self, batch: MaskedSequence, batch_idx: int) -> Tensor:
-        """Scalar loss of one step."""
-        if self.trainer.accumulate_grad_batches != 1:
+        """Scalar loss of one step, or of one part of a step whose gradients are accumulated."""
+        num_parts = self.trainer.accumulate_grad_batches
+        if num_parts != 1 and batch.step_counts is None:
             raise ValueError(
-                f"accumulate_grad_batches={self.trainer.accumulate_grad_batches}: means of means would weigh batches "
-                "by their packing; raise the data's batch_size, or the number of devices, instead"
+                f"accumulate_grad_batches={num_parts}, but the batch does not say how many targets its step has, and "
+                "means of means would weigh parts by their packing; use a datamodule and collate that make the parts "
+                "of a step together (PairedTokens and Packer do), or set 1"
             )
         output = self.objective(self.model, batch, self.key.at(self.global_step))
-        counts = self._counts_over_ranks(output)
-        loss = total_loss(output.parts, counts, self.weights)
+        loss = total_loss(output.parts, self._counts_of_step(batch, output), self.weights)
+        self._log_part(loss, output, batch_idx % num_parts, num_parts)
+        # DDP takes the mean of gradients over ranks, Lightning over parts; the counts are those of all already.
+        return loss * (self.trainer.world_size * num_parts)
+
+    def _log_part(self, loss: Tensor, output: ObjectiveOutput, part: int, num_parts: int) -> None:
+        """Log a step, once all its parts are there."""
         every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
-        if every and (self.global_step + 1) % every == 0:
-            # Each rank holds its share of the sums.
-            is_sharded = self.trainer.world_size > 1
-            self.log("train/loss", loss.detach(), prog_bar=True, sync_dist=is_sharded, reduce_fx="sum")
-            means = {name: value / count for name, (value, count) in output.metrics.items() if count}
-            self.log_dict({f"train/{name}": mean for name, mean in means.items()})
-        # DDP takes the mean of gradients over ranks; the counts are those of all ranks already.
-        return loss * self.trainer.world_size
+        if not every or (self.global_step + 1) % every:
+            return
+        sums = {"train/loss": torch.stack([loss.detach(), torch.ones_like(loss.detach())])}
+        sums |= {f"train/{name}": torch.stack(pair) for name, pair in output.metrics.items()}
+        if part:
+            sums = {name: self._step_sums[name] + pair for name, pair in sums.items()}
+        self._step_sums = sums
+        if part < num_parts - 1:
+            return
+        loss = self._step_sums.pop("train/loss")[0]
+        # Each rank holds its share of the sums.
+        is_sharded = self.trainer.world_size > 1
+        self.log("train/loss", loss, prog_bar=True, sync_dist=is_sharded, reduce_fx="sum")
+        self.log_dict({name: value / count for name, (value, count) in self._step_sums.items() if count})
 
     def on_validation_epoch_start(self) -> None:
         """Start the sums of this validation."""
@@ -208,8 +222,18 @@ class MaskedModule(lightning.LightningModule):
         if torch.cuda.is_available() and len(checkpoint["cuda_rng_states"]) == torch.cuda.device_count():
             torch.cuda.set_rng_state_all([state.cpu() for state in checkpoint["cuda_rng_states"]])
 
-    def _counts_over_ranks(self, output: ObjectiveOutput) -> dict[str, Tensor]:
-        counts = {name: count.detach() for name, (_, count) in output.parts.items()}
+    def _counts_of_step(self, batch: MaskedSequence, output: ObjectiveOutput) -> dict[str, Tensor]:
+        """Counts over all ranks and parts."""
+        if batch.step_counts is None:
+            counts = {name: count.detach() for name, (_, count) in output.parts.items()}
+        else:
+            counts = dict(zip(part_names(self.vocabulary, batch.part_names), batch.step_counts.unbind()))
+            unknown = sorted(set(output.parts) - set(counts))
+            if unknown:
+                raise ValueError(
+                    f"the objective's parts {unknown} have counts that are not known before its forward; train them "
+                    "with accumulate_grad_batches=1"
+                )
         if self.trainer.world_size == 1:
             return counts
         # Objectives name every part on every rank, also one with nothing asked, so the tables agree.

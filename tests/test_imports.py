@@ -19,7 +19,7 @@ PACKAGES = ("maskmm", "tokenizers_vq", "datamodules")
 LEVELS = (
     {"vocabulary"},
     {"schedules", "sequence", "ranking"},
-    {"nn", "masking", "packing"},
+    {"nn", "masking", "filling", "packing"},
     {"checkpoint", "model"},
     {"decoding", "features", "objectives"},
     {"module", "callbacks", "optim", "sample_logger"},

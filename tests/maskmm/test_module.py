@@ -92,13 +92,6 @@ def test_weights_of_the_loss(sources: list[ModalitySource]) -> None:
             build_module(sources, weights={bad: 1.0})
 
 
-def test_accumulated_gradients_are_refused(sources: list[ModalitySource], tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="accumulate_grad_batches=2: means of means"):
-        build_trainer(tmp_path, accumulate_grad_batches=2).fit(
-            build_module(sources), build_data(tmp_path, sources)
-        )
-
-
 def test_code_vectors_start_the_embedding(sources: list[ModalitySource], monkeypatch: Any) -> None:
     plain = build_module(sources).model.embedding.codes.weight
     vectors = torch.randn(1, 8, 3, generator=torch.Generator().manual_seed(0))

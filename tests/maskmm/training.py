@@ -63,14 +63,15 @@ def write_toy_data(folder: Path) -> list[ModalitySource]:
 
 
 def build_data(folder: Path, sources: list[ModalitySource], **changes: Any) -> PairedTokens:
-    settings = {"batch_size": 8, "num_steps": NUM_STEPS, "seed": 3, "val_batches": 2}
-    return PairedTokens(
-        folder / "tokens",
-        modalities=sources,
-        collate=Packer(sources, AnyToAnyMasking(condition_noise=0.2)),
-        transforms=[DropModalities(), LengthQueries(sources, 0.2)],
-        **(settings | changes),
-    )
+    settings = {
+        "batch_size": 8,
+        "num_steps": NUM_STEPS,
+        "seed": 3,
+        "val_batches": 2,
+        "collate": Packer(sources, AnyToAnyMasking(condition_noise=0.2)),
+        "transforms": [DropModalities(), LengthQueries(sources, 0.2)],
+    }
+    return PairedTokens(folder / "tokens", modalities=sources, **(settings | changes))
 
 
 def build_module(sources: list[ModalitySource], **changes: Any) -> MaskedModule:
