@@ -35,13 +35,18 @@ def attend(
         (N, H, K); zeros where a row may attend to nothing.
 
     Raises:
-        ValueError: heads that do not divide, an unknown backend, or one that cannot run these tensors.
+        ValueError: heads that do not divide, an unknown backend, one that cannot run these tensors, or a bias with
+            a cache.
     """
     if q_NHK.shape[1] % k_MGK.shape[1]:
         raise ValueError(
             f"{q_NHK.shape[1]} query heads over {k_MGK.shape[1]} key heads, expected a whole multiple"
         )
     if layout.cache is not None:
+        if bias is not None:
+            raise ValueError(
+                "an additive bias with a key/value cache: cached rows have no positions; encode all rows"
+            )
         k_MGK, v_MGK = layout.cache.extend(k_MGK, v_MGK)
     q_NHK, k_MGK, v_MGK = _to_autocast_dtype(q_NHK, k_MGK, v_MGK)
     call = Call(

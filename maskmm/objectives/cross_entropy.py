@@ -11,6 +11,7 @@ from torch import Tensor
 
 from maskmm.masking.base import MaskedSequence, TargetRows, part_names
 from maskmm.objectives.base import MaskedModel, Objective, ObjectiveOutput
+from maskmm.objectives.structure import Structure, structured_features
 from tokenizers_vq.contract import Key
 
 
@@ -19,20 +20,22 @@ class MaskedCrossEntropy(Objective):
 
     Args:
         label_smoothing: share of the target spread over the codebook.
+        structure: who may attend to whom, from the masking's orders or groups; None = all rows of a sample.
 
     Raises:
         ValueError: label_smoothing outside [0, 1).
     """
 
-    def __init__(self, label_smoothing: float = 0.0) -> None:
+    def __init__(self, label_smoothing: float = 0.0, structure: Structure | None = None) -> None:
         super().__init__()
         if not 0.0 <= label_smoothing < 1.0:
             raise ValueError(f"label_smoothing={label_smoothing}, expected 0 <= value < 1")
         self.label_smoothing = label_smoothing
+        self.structure = structure
 
     def forward(self, model: MaskedModel, batch: MaskedSequence, key: Key) -> ObjectiveOutput:
         """Parts "modality/codebook/part" as (sum, count); metrics: loss, accuracy and bits per token for each."""
-        features = model.forward_features(batch.inputs)
+        features = structured_features(model, batch, self.structure)
         # A sum over nothing that still has a gradient: the backward of a batch that asks nothing must run.
         zero = features[:0].float().sum()
         names, nothing = part_names(model.vocabulary, batch.part_names), zero.detach()
