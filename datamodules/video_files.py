@@ -11,13 +11,14 @@ import torch
 from torch import Tensor
 
 _RATE_TOLERANCE = 1e-3
+_GREY = "grey"  # H.264 in RGB has no grey of its own
 
 
 def encode_video(video: Tensor, rate: float) -> bytes:
-    """MP4 (H.264, RGB, lossless) of a video.
+    """MP4 (H.264, RGB, lossless) of a video; a comment in the file says where it is grey.
 
     Args:
-        video: (T, 3, H, W) or grey (T, 1, H, W) float in [0, 1]; rounded to 8 bits. Grey is written as RGB.
+        video: (T, 3, H, W) or grey (T, 1, H, W) float in [0, 1]; rounded to 8 bits.
         rate: frames a second.
 
     Raises:
@@ -31,6 +32,8 @@ def encode_video(video: Tensor, rate: float) -> bytes:
     frames = levels.permute(0, 2, 3, 1).contiguous().numpy()
     buffer = io.BytesIO()
     with av.open(buffer, "w", format="mp4") as container:
+        if video.shape[1] == 1:
+            container.metadata["comment"] = _GREY
         # One thread: with more, the bytes could depend on the machine.
         stream = container.add_stream(
             "libx264rgb",
@@ -54,7 +57,7 @@ def decode_video(data: bytes, rate: float, name: str = "video") -> Tensor:
         name: says in errors which file it was.
 
     Returns:
-        (T, 3, H, W) float32 in [0, 1].
+        (T, 3, H, W), or (T, 1, H, W) of a file that says it is grey; float32 in [0, 1].
 
     Raises:
         ValueError: not readable, no frame, or another rate.
@@ -65,6 +68,7 @@ def decode_video(data: bytes, rate: float, name: str = "video") -> Tensor:
                 raise ValueError(f"{name} holds no video")
             stream = container.streams.video[0]
             found = float(stream.average_rate or 0)
+            is_grey = container.metadata.get("comment") == _GREY
             frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(stream)]
     except (av.FFmpegError, IndexError) as error:
         raise ValueError(f"{name} is no readable video ({error}); expected an MP4 file") from error
@@ -72,4 +76,5 @@ def decode_video(data: bytes, rate: float, name: str = "video") -> Tensor:
         raise ValueError(f"{name} is empty: expected at least one frame")
     if abs(found - rate) > _RATE_TOLERANCE * rate:
         raise ValueError(f"{name} has {found:g} frames a second, expected {rate:g}; resample the file first")
-    return torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2).float().div_(255.0)
+    levels = torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2)
+    return (levels[:, :1] if is_grey else levels).float().div_(255.0)
