@@ -28,6 +28,11 @@ def check_share(name: str, value: float) -> None:
         raise ValueError(f"{name}={value}, expected 0 <= {name} < 1")
 
 
+def are_positive(*values: float | None) -> bool:
+    """True where every value that is given is above 0."""
+    return all(value is None or value > 0 for value in values)
+
+
 @dataclass(frozen=True)
 class NormConfig:
     """Norms and where they stand.
@@ -99,12 +104,13 @@ class AttentionConfig:
         check_choice("qkv_bias", self.qkv_bias, QkvBias)
         if self.qk_norm is not None:
             check_choice("qk_norm", self.qk_norm, NormKind)
-        if min(self.num_heads, self.kv_heads, self.head_width or 1) < 1 or self.num_heads % self.kv_heads:
+        is_counted = are_positive(self.num_heads, self.num_kv_heads, self.head_width)
+        if not is_counted or self.num_heads % self.kv_heads:
             raise ValueError(
                 f"num_heads={self.num_heads}, num_kv_heads={self.num_kv_heads}, head_width={self.head_width}: all "
                 "must be at least 1, and num_heads a multiple of num_kv_heads"
             )
-        if self.window is not None and self.window < 1:
+        if not are_positive(self.window):
             raise ValueError(f"window={self.window}, expected None or at least 1")
         if self.global_every is not None and (self.global_every < 2 or self.window is None):
             raise ValueError(
@@ -119,7 +125,7 @@ class AttentionConfig:
 
     def width_of_head(self, width: int) -> int:
         """K for a model of this width."""
-        return self.head_width or width // self.num_heads
+        return width // self.num_heads if self.head_width is None else self.head_width
 
     def window_of(self, layer: int) -> int | None:
         """Window of a layer (0-based)."""
@@ -197,7 +203,7 @@ class PositionConfig:
             check_choice("bias", self.bias, BiasKind)
         if self.local_base is not None and self.rotary is None:
             raise ValueError(f"local_base={self.local_base} with rotary={self.rotary}: give both or none")
-        if min(self.rotary or 1.0, self.local_base or 1.0) <= 0:
+        if not are_positive(self.rotary, self.local_base):
             raise ValueError(f"rotary={self.rotary}, local_base={self.local_base}: bases must be above 0")
         if self.bias == "table_2d" and self.source != "segment":
             raise ValueError(
@@ -212,7 +218,7 @@ class PositionConfig:
                 f"num_buckets={self.num_buckets}, max_distance={self.max_distance}: a multiple of 4, and more than a "
                 "quarter of it"
             )
-        if (self.conv_kernel is not None and self.conv_kernel < 1) or self.conv_groups < 1:
+        if not are_positive(self.conv_kernel, self.conv_groups):
             raise ValueError(
                 f"conv_kernel={self.conv_kernel}, conv_groups={self.conv_groups}: expected at least 1"
             )
@@ -232,7 +238,7 @@ class PositionConfig:
             raise ValueError(
                 f"learned={self.learned!r} with size={self.size}: a table of absolute positions has both"
             )
-        if self.offset < 0 or (self.size or self.offset + 1) <= self.offset:
+        if self.offset < 0 or (self.size is not None and self.size <= self.offset):
             raise ValueError(f"offset={self.offset} with size={self.size}: expected 0 <= offset < size")
 
     @property
@@ -291,7 +297,7 @@ class EmbeddingConfig:
 
     def __post_init__(self) -> None:
         check_share("dropout", self.dropout)
-        if self.num_repeats < 0 or (self.input_hidden or 1) < 1:
+        if self.num_repeats < 0 or not are_positive(self.input_hidden):
             raise ValueError(
                 f"num_repeats={self.num_repeats} (at least 0), input_hidden={self.input_hidden} (None or at least 1)"
             )

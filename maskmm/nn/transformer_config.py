@@ -14,6 +14,7 @@ from maskmm.nn.config import (
     NormConfig,
     PositionConfig,
     ResidualConfig,
+    are_positive,
 )
 from maskmm.nn.config_upgrade import from_flat_fields
 
@@ -64,7 +65,7 @@ class TransformerConfig:
     input_widths: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if min(self.width, self.depth, self.max_length or 1, *self.input_widths.values(), 1) < 1:
+        if not are_positive(self.width, self.depth, self.max_length, *self.input_widths.values()):
             raise ValueError(
                 f"width={self.width}, depth={self.depth}, max_length={self.max_length}, input_widths="
                 f"{dict(self.input_widths)}: all must be at least 1"
