@@ -125,10 +125,16 @@ class AttentionLayout:
         return self.once("longest", lambda: (int(self.cu_q.diff().max()), int(self.cu_k.diff().max())))
 
     def once(self, key: object, make: Callable[[], Any]) -> Any:
-        """What `make` returns, made once for this layout and those that differ from it in the window alone."""
-        if key not in self._memo:
-            self._memo[key] = make()
-        return self._memo[key]
+        """What `make` returns, made once for this layout and those that differ from it in the window alone.
+
+        Traced graphs keep nothing: a checkpointed block may have no side effects, and compilers find what is common.
+        """
+        if key in self._memo:
+            return self._memo[key]
+        value = make()
+        if not torch.compiler.is_compiling():
+            self._memo[key] = value
+        return value
 
 
 def _check_bound(offsets: Tensor, bound: int) -> None:
