@@ -35,6 +35,10 @@ class MaskedTransformer(nn.Module):
     Args:
         vocabulary: joint ids of every modality.
         config: shape of the network.
+
+    Attributes:
+        checkpoints_activations: training computes the inside of each block again in the backward instead of keeping
+            it (Chen et al., "Training deep nets with sublinear memory cost", 2016).
     """
 
     def __init__(self, vocabulary: Vocabulary, config: TransformerConfig) -> None:

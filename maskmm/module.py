@@ -38,6 +38,8 @@ class MaskedModule(lightning.LightningModule):
         num_mask_kinds: size of the vocabulary's family of mask ids.
         code_vector_std: where given, embeddings start from the tokenizers' code vectors with this standard deviation
             (needs modalities with tokenizer folders); None starts them at random.
+        checkpoints_activations: training keeps each block's input alone and computes the rest again in the backward:
+            the same loss and gradients from less memory, for the time of one more forward.
         seed: of the objective's randomness and of the initial weights.
     """
 
@@ -50,6 +52,7 @@ class MaskedModule(lightning.LightningModule):
         weights: dict[str, float] | None = None,
         num_mask_kinds: int = 1,
         code_vector_std: float | None = None,
+        checkpoints_activations: bool = False,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -66,6 +69,7 @@ class MaskedModule(lightning.LightningModule):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.model = MaskedTransformer(self.vocabulary, transformer or TransformerConfig())
+        self.model.checkpoints_activations = checkpoints_activations
         if code_vector_std is not None:
             self._start_from_tokenizers(code_vector_std, seed)
         self.objective = objective or MaskedCrossEntropy()

@@ -28,8 +28,9 @@ def choose_precision(asked: str | int | None, accelerator: str) -> str | int:
         return asked
     if str(asked).startswith("16") or not has_fast_bf16():
         raise ValueError(
-            f"trainer.precision={asked!r}: this machine trains on its CPU, which computes that many times slower "
-            "than float32; use trainer.precision=32-true, or leave it out"
+            f"trainer.precision={asked!r}: this machine trains on its CPU, which has no units for such products (AMX "
+            "for bf16, none for 16) and computes them many times slower than float32; use trainer.precision=32-true, "
+            "or leave it out"
         )
     return asked
 
