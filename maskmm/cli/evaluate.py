@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 
@@ -24,19 +25,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure, write and show the scores; returns the exit code."""
+    """Measure as the quickstart does, write and show the scores; returns the exit code."""
     from datamodules.corpora.digits import captions
     from datamodules.corpora.digits.corpus import DigitsCorpus
-    from maskmm.evaluation.digits import EvaluationSizes, evaluate_digits
+    from maskmm.cli.quickstart.settings import FULL, QuickstartSettings
+    from maskmm.evaluation.digits import evaluate_digits
     from maskmm.evaluation.table import write_table
     from maskmm.pipeline import load
 
     pipeline = load(args.checkpoint, device=args.device)
+    quickstart = QuickstartSettings.read([FULL])
     kinds = ("text_to_image", "text_to_speech", "unconditional", "inpainting")
     chosen = {} if args.num_samples is None else dict.fromkeys(kinds, args.num_samples)
-    sizes = EvaluationSizes(**chosen, held_out=args.num_held_out)
+    sizes = replace(quickstart.sizes, **chosen, held_out=args.num_held_out)
+    depth = pipeline.model.config.depth
+    layers = [some for some in quickstart.directions.probe_layers if max(some) <= depth]
+    directions = replace(quickstart.directions, probe_layers=tuple(layers))
     corpus = DigitsCorpus(args.seed, args.cache)
-    scores, _ = evaluate_digits(pipeline, corpus, captions, args.seed, sizes)
+    scores, _ = evaluate_digits(pipeline, corpus, captions, args.seed, sizes, directions)
     scores.write(args.out)
     write_table(scores, sys.stdout)
     sys.stdout.write(f"{args.out}\n")

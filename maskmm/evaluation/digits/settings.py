@@ -24,6 +24,9 @@ class EvaluationSizes:
         held_out: most held-out images, and most held-out clips; None takes all.
         training: most training images of the linear probes, and most training clips whose diversity is measured;
             None takes all. Judges always see the whole training split.
+
+    Raises:
+        ValueError: fewer than one sample for each digit, or two where distances within a word are measured.
     """
 
     text_to_image: int = 500
@@ -35,8 +38,9 @@ class EvaluationSizes:
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
-            if value is not None and value < 10:
-                raise ValueError(f"{name}={value}: expected at least 10, one for each digit")
+            least, why = (20, "two") if name in ("text_to_speech", "training") else (10, "one")
+            if value is not None and value < least:
+                raise ValueError(f"{name}={value}: expected at least {least}, {why} for each digit")
 
 
 def _steps() -> dict[str, Any]:
