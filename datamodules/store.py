@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,9 +18,12 @@ from torch import Tensor
 from datamodules.atomic import atomic_folder
 from tokenizers_vq.contract import Modality, TokenSpec
 
+log = logging.getLogger(__name__)
 FORMAT_VERSION = 1
 _ARRAYS = ("codes", "shapes", "labels")
 _BLOCK = 1 << 24
+_MOST_CHECKED = 1 << 30
+"""Bytes of codes that are compared with their checksum when a store is opened: a second or two."""
 
 
 @dataclass(frozen=True)
@@ -112,19 +116,26 @@ class TokenStore:
         self._start = {name: length.cumsum() - length for name, length in self._length.items()}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # A worker process opens the files again instead of being sent their content.
-        return TokenStore.open, (self.folder,)
+        # A worker process opens the files again instead of being sent their content; they have been checked here.
+        return TokenStore.open, (self.folder, False)
 
     @classmethod
-    def open(cls, folder: Path | str) -> TokenStore:
-        """Open a store; every file is compared with its checksum once.
+    def open(cls, folder: Path | str, checks_codes: bool | None = None) -> TokenStore:
+        """Open a store. Sizes of all files, and checksums of shapes and labels, are always compared.
+
+        Args:
+            folder: as `write_store` made it.
+            checks_codes: compare the codes with their checksums too, which reads them all; where not given, files of
+                up to 1 GiB are compared, and larger ones are named in the log (`maskmm doctor` compares all).
 
         Raises:
             ValueError: not a store, another format version, or a corrupt or truncated file.
         """
         folder = Path(folder)
         data = read_description(folder)
-        items = {name: _read_items(folder, name, entry) for name, entry in data["modalities"].items()}
+        items = {
+            name: _read_items(folder, name, entry, checks_codes) for name, entry in data["modalities"].items()
+        }
         return cls(folder, data["settings"], items)
 
     @property
@@ -186,21 +197,26 @@ def read_description(folder: Path) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is corrupt ({error!r}); delete the folder and make it again") from error
     if version != FORMAT_VERSION:
-        raise ValueError(f"{path}: format_version {version}, this version reads {FORMAT_VERSION}")
+        raise ValueError(
+            f"{path}: format_version {version}, this version reads {FORMAT_VERSION}; make the store again"
+        )
     return data
 
 
-def _read_items(folder: Path, name: str, entry: dict[str, Any]) -> TokenItems:
+def _read_items(folder: Path, name: str, entry: dict[str, Any], checks_codes: bool | None) -> TokenItems:
     arrays = {}
     for array in _ARRAYS:
         path = folder / f"{name}.{array}.npy"
         expected = entry["files"][path.name]
         size = path.stat().st_size if path.is_file() else 0
-        if size != expected["bytes"] or _crc32(path) != expected["crc32"]:
+        is_checked = array != "codes" or (size <= _MOST_CHECKED if checks_codes is None else checks_codes)
+        if size != expected["bytes"] or (is_checked and _crc32(path) != expected["crc32"]):
             raise ValueError(
                 f"{path} is corrupt or truncated ({size} bytes, expected {expected['bytes']} with crc32 "
                 f"{expected['crc32']}); delete {folder} and make it again"
             )
+        if not is_checked and checks_codes is None:
+            log.info("%s: %.1f GB were not compared with their checksum", path, size / 1e9)
         arrays[array] = np.load(path, mmap_mode="r" if array == "codes" else None, allow_pickle=False)
     spec = TokenSpec.from_dict(entry["spec"])
     return TokenItems(

@@ -116,7 +116,7 @@ def _token_findings(data: Any, sources: list[Any]) -> list[Finding]:
             check_round_trip(name, tokenizer, random_codes(tokenizer.spec), is_real=False)
             for name, tokenizer in tokenizers.items()
         ]
-    store, tokens = TokenStore.open(data.store / "train"), data.batches("train").tokens(0)
+    store, tokens = TokenStore.open(data.store / "train", checks_codes=True), data.batches("train").tokens(0)
     samples = tokens.samples(data.modalities)[:NUM_SAMPLES]
     for name, tokenizer in tokenizers.items():
         findings.append(check_fingerprint(name, tokenizer, store.items[name].fingerprint))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+import datamodules.store as store_module
 from datamodules.store import TokenItems, TokenStore, write_store
 from tokenizers_vq.contract import TokenSpec
 
@@ -77,6 +78,34 @@ def test_damage_is_named(folder: Path, array: str, damage: str) -> None:
         path.unlink()
     with pytest.raises(ValueError, match=rf"speech.{array}.npy is corrupt or truncated"):
         TokenStore.open(folder)
+
+
+def flipped(folder: Path) -> Path:
+    path = folder / "speech.codes.npy"
+    data = path.read_bytes()
+    path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    return path
+
+
+def test_large_codes_are_compared_where_asked(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(store_module, "_MOST_CHECKED", 0)
+    path = flipped(folder)
+    with caplog.at_level("INFO"):
+        TokenStore.open(folder)
+    assert f"{path}: 0.0 GB were not compared with their checksum" in caplog.text
+    with pytest.raises(ValueError, match="speech.codes.npy is corrupt"):
+        TokenStore.open(folder, checks_codes=True)
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(ValueError, match="speech.codes.npy is corrupt or truncated"):
+        TokenStore.open(folder)
+
+
+def test_workers_do_not_compare_again(folder: Path) -> None:
+    data = pickle.dumps(TokenStore.open(folder))
+    flipped(folder)
+    assert len(pickle.loads(data).items["speech"]) == len(TokenStore.open(folder, False).items["speech"])
 
 
 def test_wrong_descriptions_are_named(folder: Path, tmp_path: Path) -> None:
