@@ -9,17 +9,18 @@ from typing import Any
 from torch import nn
 
 from maskmm.checkpoint.report import LoadReport
-from maskmm.interop import bert, eurobert, modernbert, neobert, roberta
-from maskmm.interop.public_model import PublicModel, from_folder, from_object
+from maskmm.interop import beats, beit, bert, eurobert, modernbert, neobert, roberta, timm_beit
+from maskmm.interop.public_model import PublicModel, from_file, from_folder, from_object
 from maskmm.interop.translation import Translation
 from maskmm.pipeline import Pipeline
 
-_TRANSLATORS: dict[str, Callable[[PublicModel], Translation]] = {
+_TRANSFORMERS: dict[str, Callable[[PublicModel], Translation]] = {
     "bert": bert.translate,
     "roberta": roberta.translate,
     "modernbert": modernbert.translate,
     "eurobert": eurobert.translate,
     "neobert": neobert.translate,
+    "beit": beit.translate,
 }
 
 
@@ -37,24 +38,72 @@ def from_transformers(model: nn.Module | Path | str, tokenizer: Any = None) -> P
         ValueError: an unknown architecture, a field that the family cannot express, weights that are missing or extra,
             or a tokenizer that does not fit.
     """
-    return read_transformers(model, tokenizer)[0]
-
-
-def read_transformers(model: nn.Module | Path | str, tokenizer: Any = None) -> tuple[Pipeline, LoadReport]:
-    """`from_transformers`, and what became of each weight."""
     if isinstance(model, nn.Module):
-        public = from_object(model, _config_of(model), tokenizer)
-    else:
-        public = from_folder(model, tokenizer)
-    kind = public.fields.get("model_type", None)
-    if kind not in _TRANSLATORS:
+        return assemble(translate(from_object(model, _config_of(model), tokenizer)))[0]
+    return assemble(translate(from_folder(model, tokenizer)))[0]
+
+
+def from_timm(model: nn.Module | Path | str) -> Pipeline:
+    """A pipeline of a BEiT of timm.
+
+    Args:
+        model: a model of timm, a folder with its config.json and weights, or a hub id.
+
+    Raises:
+        ValueError: another architecture, a shape that the family cannot express, weights that are missing or extra.
+    """
+    if not isinstance(model, nn.Module):
+        return assemble(timm_beit.translate(from_folder(model)))[0]
+    blocks: Any = getattr(model, "blocks", None)
+    if not blocks or not hasattr(blocks[0], "attn"):
+        raise ValueError(f"{type(model).__name__} has no blocks of attention; expected a BEiT of timm")
+    return assemble(timm_beit.translate(from_object(model, {"num_heads": blocks[0].attn.num_heads})))[0]
+
+
+def from_beats(path: Path | str) -> Pipeline:
+    """A pipeline of a BEATs checkpoint: one torch file, of which tensors and plain values alone are read.
+
+    Raises:
+        ValueError: no such file, a field that the family cannot express, weights that are missing or extra.
+    """
+    return assemble(beats.translate(from_file(path)))[0]
+
+
+def read_public(source: Path | str, tokenizer: Any = None) -> tuple[Pipeline, LoadReport]:
+    """Any public model by path or hub id, whoever publishes it, and what became of each of its weights.
+
+    Args:
+        source: a file (BEATs), a folder or hub id (transformers, timm, NeoBERT).
+        tokenizer: see `from_transformers`.
+
+    Raises:
+        ValueError: an unknown architecture, or as the functions above.
+    """
+    if Path(source).is_file():
+        return assemble(beats.translate(from_file(source)))
+    return assemble(translate(from_folder(source, tokenizer)))
+
+
+def translate(public: PublicModel) -> Translation:
+    """The translation that a model's configuration asks for.
+
+    Raises:
+        ValueError: an unknown architecture, or what its translation refuses.
+    """
+    fields = public.fields
+    kind, timm_name = fields.get("model_type", None), str(fields.get("architecture", ""))
+    if kind is None and timm_name.startswith("beit"):
+        return timm_beit.translate(public)
+    if kind not in _TRANSFORMERS:
+        named = f"model_type={kind!r}" if kind is not None or not timm_name else f"architecture={timm_name!r}"
         raise ValueError(
-            f"{public.fields.source} has model_type={kind!r}, expected one of {sorted(_TRANSLATORS)}"
+            f"{fields.source} has {named}, expected a model_type among {sorted(_TRANSFORMERS)}, or a BEiT of timm"
         )
-    return _assemble(_TRANSLATORS[kind](public))
+    return _TRANSFORMERS[kind](public)
 
 
-def _assemble(translation: Translation) -> tuple[Pipeline, LoadReport]:
+def assemble(translation: Translation) -> tuple[Pipeline, LoadReport]:
+    """The pipeline of a translation, and its report, which is logged."""
     model, report = translation.build()
     return Pipeline(model, translation.tokenizers), report.log()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,18 +28,21 @@ class PublicModel:
     Attributes:
         fields: the configuration.
         weights: name -> tensor, on the CPU.
+        preprocessing: what its publisher says about the media it takes (mean, standard deviation); may be empty.
         text: where its text tokenizer comes from: a folder, a fast tokenizer of transformers, one of ours, or None.
     """
 
     fields: Fields
     weights: dict[str, Tensor]
+    preprocessing: dict[str, Any] = field(default_factory=dict)
     text: Any = None
 
 
 def from_object(model: nn.Module, config: Mapping[str, Any], text: Any = None) -> PublicModel:
     """A model that is built already; its weights are copied."""
     weights = {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
-    return PublicModel(Fields(dict(config), type(model).__name__), weights, text)
+    preprocessing = getattr(model, "pretrained_cfg", None) or {}
+    return PublicModel(Fields(dict(config), type(model).__name__), weights, dict(preprocessing), text)
 
 
 def from_folder(name: Path | str, text: Any = None) -> PublicModel:
@@ -53,16 +56,40 @@ def from_folder(name: Path | str, text: Any = None) -> PublicModel:
         ValueError: no such folder, a file that is missing or damaged, or one that holds more than tensors.
     """
     folder = resolve_folder(name, _HUB_PATTERNS)
-    path = folder / "config.json"
+    config = _read_json(folder / "config.json")
+    preprocessing = config.get("pretrained_cfg") or {}
+    if (folder / "preprocessor_config.json").is_file():
+        preprocessing = _read_json(folder / "preprocessor_config.json")
+    return PublicModel(
+        Fields(config, str(folder)), _folder_weights(folder), preprocessing, folder if text is None else text
+    )
+
+
+def from_file(path: Path | str) -> PublicModel:
+    """One torch file with the configuration under "cfg" and the weights under "model", as BEATs is published.
+
+    Raises:
+        ValueError: no such file, one that is damaged, holds more than tensors and plain values, or lacks either.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"{path} does not exist; give the file of a checkpoint")
+    data = read_tensors(path)
+    if not isinstance(data, Mapping) or not all(isinstance(data.get(k), Mapping) for k in ("cfg", "model")):
+        raise ValueError(f"{path} has no entries 'cfg' and 'model', which a BEATs checkpoint has")
+    return PublicModel(Fields(data["cfg"], str(path)), _tensors_only(data["model"], path))
+
+
+def _read_json(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ValueError(f"{path} does not exist; give the folder of a public model")
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is no JSON: {error}") from error
-    if not isinstance(config, dict):
-        raise ValueError(f"{path} holds a {type(config).__name__}, expected an object")
-    return PublicModel(Fields(config, str(folder)), _folder_weights(folder), folder if text is None else text)
+    if not isinstance(data, dict):
+        raise ValueError(f"{path} holds a {type(data).__name__}, expected an object")
+    return data
 
 
 def read_tensors(path: Path) -> Any:

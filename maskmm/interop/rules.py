@@ -77,6 +77,11 @@ def heads_apart(ours: str, theirs: str, num_heads: int) -> Rule:
     )
 
 
+def absent(ours: str, *shape: int) -> Rule:
+    """Ours that they have nothing for; zeros, and the report names it as new."""
+    return Rule(ours, (), lambda _: torch.zeros(shape), lambda _: ())
+
+
 def renamed(weights: Mapping[str, Tensor], patterns: Sequence[tuple[str, str]]) -> dict[str, Tensor]:
     """Weights under the names of one convention; each pattern (regular expression, replacement) in turn."""
     out = {}
@@ -115,7 +120,8 @@ def to_ours(
     ours = {
         rule.ours: rule.to_ours([theirs[name].float() for name in rule.theirs]).contiguous() for rule in rules
     }
-    return ours, LoadReport.of(source, ours, ignored=left)
+    new = [rule.ours for rule in rules if not rule.theirs]
+    return ours, LoadReport.of(source, ours.keys() - set(new), new, left)
 
 
 def to_theirs(rules: Iterable[Rule], ours: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from maskmm.pipeline.inputs import check_names, chunks, join, num_samples_of, to_device
+from maskmm.pipeline.inputs import check_names, chunks, join, num_samples_of, same_size, to_device, to_samples
 from maskmm.vocabulary import Vocabulary
-from tokenizers_vq.contract import Codes, Tokenizer
+from tokenizers_vq.contract import Codes, Modality, TokenBatch, Tokenizer
 
 
 class Codec:
@@ -48,6 +50,44 @@ class Codec:
             parts = [tokenizer.encode(to_device(batch[c], self.device)) for c in chunks(size, batch_size)]
             codes[name] = to_device(join(parts), torch.device("cpu"))
         return codes
+
+    @torch.no_grad()
+    def samples(
+        self, media: Mapping[str, Any], modalities: Sequence[Modality], with_inputs: Collection[str]
+    ) -> TokenBatch:
+        """Tokens of B samples.
+
+        Args:
+            media: modality name -> batch of media, all of B samples.
+            modalities: of the model.
+            with_inputs: modalities of which the model reads continuous inputs, beside or instead of codes.
+
+        Raises:
+            ValueError: a modality without codes that the model does not read continuous inputs of, or the other way
+                round; media that the tokenizer refuses.
+        """
+        size = same_size({name: num_samples_of(batch, name) for name, batch in media.items()})
+        bare = [name for name in media if not self.tokenizers[name].has_encoder]
+        for name in bare:
+            if name not in with_inputs:
+                raise ValueError(f"the tokenizer of {name!r} has no codes, and the model no inputs for it")
+        codes = self.encode({name: batch for name, batch in media.items() if name not in bare}, size)
+        for name in bare:
+            spec = self.tokenizers[name].spec
+            codes[name] = torch.zeros(size, *spec.shape(), spec.num_codebooks, dtype=torch.int64)
+        # Modalities in the order they were given.
+        batch = TokenBatch.from_samples(to_samples({name: codes[name] for name in media}, size), modalities)
+        kept = {name: value for name, value in batch.codes.items() if name not in bare}
+        inputs = {name: self._inputs(name, media[name]) for name in media if name in with_inputs}
+        return replace(batch, codes=kept, inputs=inputs)
+
+    def _inputs(self, name: str, batch: Any) -> Tensor:
+        values = self.tokenizers[name].inputs(to_device(batch, self.device))
+        if values is None:
+            raise ValueError(
+                f"the model reads continuous inputs of {name!r}, which its tokenizer does not make"
+            )
+        return values.cpu()
 
     @torch.no_grad()
     def decode(self, codes: Mapping[str, Codes], batch_size: int) -> dict[str, Any]:

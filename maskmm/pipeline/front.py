@@ -15,11 +15,11 @@ from maskmm.model import MaskedTransformer
 from maskmm.pipeline.codec import Codec
 from maskmm.pipeline.device import check_device
 from maskmm.pipeline.editing import Edit
-from maskmm.pipeline.inputs import check_inputs, check_names, chunks, join, part, to_samples
+from maskmm.pipeline.inputs import check_inputs, check_names, chunks, join, part
 from maskmm.pipeline.output import GenerationOutput
 from maskmm.pipeline.request import GenerationRequest, Lengths, request_size
 from maskmm.pipeline.settings import GenerationSettings
-from tokenizers_vq.contract import Codes, TokenBatch, Tokenizer
+from tokenizers_vq.contract import Codes, Tokenizer
 
 
 def load(
@@ -149,9 +149,8 @@ class Pipeline:
         size = request_size(inputs, {}, None)
         parts = []
         for chunk in chunks(size, batch_size):
-            codes = self.encode(part(inputs, chunk), batch_size)
-            samples = to_samples(codes, chunk.stop - chunk.start)
-            parts.append(extractor(TokenBatch.from_samples(samples, self.vocabulary.modalities)))
+            media, modalities = part(inputs, chunk), self.vocabulary.modalities
+            parts.append(extractor(self._codec.samples(media, modalities, self.model.config.input_widths)))
         return join_features(parts)
 
     def generate(

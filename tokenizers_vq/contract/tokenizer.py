@@ -81,6 +81,11 @@ class Tokenizer(Described, nn.Module, ABC):
         """
 
     @property
+    def has_encoder(self) -> bool:
+        """False where media give continuous inputs alone and `encode` refuses: their codes come from elsewhere."""
+        return True
+
+    @property
     def has_decoder(self) -> bool:
         """False where codes are targets alone (distilled features, random projections) and `decode` refuses."""
         return True
@@ -90,7 +95,11 @@ class Tokenizer(Described, nn.Module, ABC):
         return arguments_of(self, leave_out=self.training_only)
 
     def inputs(self, media: Any) -> Tensor | None:
-        """Optional continuous inputs (n, C) beside the codes (patches); None where there are none."""
+        """Optional continuous inputs (n, C) beside the codes (patches), in the codes' order; None where there are none.
+
+        Raises:
+            ValueError: as `encode`.
+        """
         return None
 
     def code_vectors(self) -> Tensor | None:

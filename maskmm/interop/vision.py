@@ -1,0 +1,83 @@
+"""What BEiTs have in common, whoever publishes them: pixels in, vectors for [CLS] and masks, tables of biases."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from maskmm.interop.rules import Rule
+from maskmm.nn.config import PositionConfig
+from maskmm.vocabulary import Vocabulary
+from tokenizers_vq.contract import Modality, Tokenizer
+from tokenizers_vq.contract.tokenizer import find_class
+
+IMAGE = "image"
+_PATCHES_CLASS = "tokenizers_vq.image_patches.ImagePatches"
+
+
+def image_vocabulary(
+    image_size: Sequence[int], patch_size: int, codebook_size: int, preprocessing: Mapping[str, Any]
+) -> tuple[Vocabulary, Tokenizer]:
+    """Vocabulary of one image modality, and the tokenizer that makes its patches.
+
+    Args:
+        image_size: height and width in pixels.
+        patch_size: pixels of a patch along each axis.
+        codebook_size: codes that the head predicts; 1 where there is none.
+        preprocessing: mean and standard deviation of each channel, if its publisher says.
+
+    Raises:
+        ValueError: sizes that do not fit together.
+    """
+    cls: Any = find_class(_PATCHES_CLASS, Tokenizer)
+    mean = preprocessing.get("image_mean", preprocessing.get("mean", (0.5, 0.5, 0.5)))
+    std = preprocessing.get("image_std", preprocessing.get("std", (0.5, 0.5, 0.5)))
+    tokenizer: Tokenizer = cls(list(image_size), patch_size, list(mean), list(std), codebook_size)
+    return Vocabulary([Modality(IMAGE, tokenizer.spec)]), tokenizer
+
+
+def special_rows(vocabulary: Vocabulary, cls: str, mask: str | None) -> Rule:
+    """Our table: [CLS], the mask vector if there is one, and zero for codes, which are never read."""
+    size, cls_id, mask_id = vocabulary.size, vocabulary.cls_id, vocabulary.mask_id()
+
+    def to_ours(tensors: Sequence[Tensor]) -> Tensor:
+        table = torch.zeros(size, tensors[0].shape[-1])
+        table[cls_id] = tensors[0].flatten()
+        if mask is not None:
+            table[mask_id] = tensors[1].flatten()
+        return table
+
+    def to_theirs(table: Tensor) -> Sequence[Tensor]:
+        rows = [cls_id] if mask is None else [cls_id, mask_id]
+        return [table[row][None, None] for row in rows]
+
+    return Rule("embedding.codes.weight", (cls,) if mask is None else (cls, mask), to_ours, to_theirs)
+
+
+def image_positions(source: str, has_absolute: bool, bias: str | None, grid: Sequence[int]) -> PositionConfig:
+    """How a BEiT knows where patches are.
+
+    Args:
+        source: what to call the model.
+        has_absolute: it adds a learned vector for each patch and [CLS].
+        bias: whose tables of relative biases it has: "all" layers share one, "each" has its own, or None.
+        grid: patches along each axis.
+
+    Raises:
+        ValueError: both kinds at once.
+    """
+    if has_absolute and bias is not None:
+        raise ValueError(
+            f"{source} has absolute positions and relative position biases ({bias!r}), which a TransformerConfig "
+            "cannot express together; expected one of them"
+        )
+    if bias is not None:
+        return PositionConfig(
+            "segment", rotary=None, learned=None, bias="table_2d", is_bias_shared=bias == "all"
+        )
+    if has_absolute:
+        return PositionConfig("sample", rotary=None, learned="absolute", size=grid[0] * grid[1] + 1)
+    return PositionConfig("sample", rotary=None, learned=None)
