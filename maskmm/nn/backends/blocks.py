@@ -13,6 +13,7 @@ from torch import Tensor
 
 from maskmm.nn.backends.base import Backend, Call, plain_obstacle
 from maskmm.nn.backends.heads import repeat_heads
+from maskmm.nn.backends.masked import masked_attention
 from maskmm.nn.layout import AttentionLayout, PairBias
 
 
@@ -47,7 +48,7 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, layout: AttentionLayout, bias: Pair
         .transpose(2, 3)
         for t in (k, v)
     )
-    out = F.scaled_dot_product_attention(q.transpose(1, 2), k, v, attn_mask=is_allowed)
+    out = masked_attention(q.transpose(1, 2), k, v, is_allowed)
     return out.transpose(1, 2).reshape(-1, num_heads, width)[:num_rows]
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from maskmm.nn.backends.base import Backend, Call
+from maskmm.nn.backends.masked import masked_attention
 from maskmm.nn.backends.runs import for_each_run
 from maskmm.nn.layout import AttentionLayout, PairBias, Run
 
@@ -25,7 +25,7 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, layout: AttentionLayout, bias: Pair
         if bias is not None:
             scores = bias(rows_q, rows_k).to(q.dtype)
             mask = scores if mask is None else scores.masked_fill(~mask, -torch.inf)
-        out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        out = masked_attention(q, k, v, mask)
         return out if is_alone is None else out.masked_fill(is_alone, 0.0)
 
     return for_each_run(q, k, v, layout, attend_run)
