@@ -1,4 +1,4 @@
-"""`maskmm export`: a Lightning checkpoint to a folder that describes itself."""
+"""`maskmm export`: a Lightning checkpoint to a folder that describes itself; such a folder to transformers."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from maskmm.cli.requests import parse_pairs
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the verb."""
     parser.add_argument(
-        "checkpoint", type=Path, metavar="CKPT", help=".ckpt file of a masked model or a tokenizer"
-    )
+        "checkpoint", type=Path, metavar="CKPT",
+        help=".ckpt file of a masked model or a tokenizer; with --format the checkpoint folder of a text encoder",
+    )  # fmt: skip
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
     parser.add_argument(
         "--tokenizer", action="append", default=[], metavar="NAME=FOLDER",
@@ -29,10 +30,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--config", type=Path, help="config.yaml of a tokenizer's run (default: the run's own)"
     )
+    parser.add_argument(
+        "--format", choices=("maskmm", "bert", "modernbert"), default="maskmm",
+        help="bert, modernbert: a folder that transformers loads",
+    )  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> int:
     """Export; returns the exit code."""
+    if args.format != "maskmm":
+        _to_transformers(args)
+        return 0
     from maskmm.interop.lightning_checkpoint import export_lightning, export_tokenizer, read_lightning
 
     checkpoint = read_lightning(args.checkpoint)
@@ -47,6 +55,17 @@ def run(args: argparse.Namespace) -> int:
         )
     sys.stdout.write(f"{args.out}\n")
     return 0
+
+
+def _to_transformers(args: argparse.Namespace) -> None:
+    given = [name for name in ("tokenizer", "defaults", "config") if getattr(args, name)]
+    if given:
+        raise ValueError(f"--{given[0]} is of no use with --format {args.format}; leave it out")
+    from maskmm.interop import export_transformers
+    from maskmm.pipeline import load
+
+    export_transformers(load(args.checkpoint), args.out, args.format)
+    sys.stdout.write(f"{args.out}\n")
 
 
 def _defaults(path: Path | None) -> dict[str, Any] | None:

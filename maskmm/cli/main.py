@@ -26,7 +26,8 @@ VERBS = {
     "generate": "any modalities in, any out, as files with a manifest",
     "extract": "features of media to safetensors or webdataset shards",
     "evaluate": "one table of named metrics",
-    "export": "a Lightning checkpoint to a folder that describes itself",
+    "import": "weights of a known public model to a folder that describes itself",
+    "export": "a Lightning checkpoint to a folder that describes itself, or a folder to transformers",
     "doctor": "check a config, its data and its tokenizers before an expensive run",
 }
 
@@ -44,7 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         options, rest = _verb_parser(verb, add_help=False).parse_known_args(arguments[1:])
         run = functools.partial(_run_lightning, verb, rest)
     else:
-        module = importlib.import_module(f"maskmm.cli.{verb}")
+        # A module cannot be called as the keyword is.
+        module = importlib.import_module(f"maskmm.cli.{'import_' if verb == 'import' else verb}")
         parser = _verb_parser(verb)
         module.add_arguments(parser)
         options = parser.parse_args(arguments[1:])

@@ -39,8 +39,8 @@ def from_transformers(model: nn.Module | Path | str, tokenizer: Any = None) -> P
             or a tokenizer that does not fit.
     """
     if isinstance(model, nn.Module):
-        return assemble(translate(from_object(model, _config_of(model), tokenizer)))[0]
-    return assemble(translate(from_folder(model, tokenizer)))[0]
+        return _logged(translate(from_object(model, _config_of(model), tokenizer)))
+    return _logged(translate(from_folder(model, tokenizer)))
 
 
 def from_timm(model: nn.Module | Path | str) -> Pipeline:
@@ -53,11 +53,11 @@ def from_timm(model: nn.Module | Path | str) -> Pipeline:
         ValueError: another architecture, a shape that the family cannot express, weights that are missing or extra.
     """
     if not isinstance(model, nn.Module):
-        return assemble(timm_beit.translate(from_folder(model)))[0]
+        return _logged(timm_beit.translate(from_folder(model)))
     blocks: Any = getattr(model, "blocks", None)
     if not blocks or not hasattr(blocks[0], "attn"):
         raise ValueError(f"{type(model).__name__} has no blocks of attention; expected a BEiT of timm")
-    return assemble(timm_beit.translate(from_object(model, {"num_heads": blocks[0].attn.num_heads})))[0]
+    return _logged(timm_beit.translate(from_object(model, {"num_heads": blocks[0].attn.num_heads})))
 
 
 def from_beats(path: Path | str) -> Pipeline:
@@ -66,7 +66,7 @@ def from_beats(path: Path | str) -> Pipeline:
     Raises:
         ValueError: no such file, a field that the family cannot express, weights that are missing or extra.
     """
-    return assemble(beats.translate(from_file(path)))[0]
+    return _logged(beats.translate(from_file(path)))
 
 
 def read_public(source: Path | str, tokenizer: Any = None) -> tuple[Pipeline, LoadReport]:
@@ -103,9 +103,15 @@ def translate(public: PublicModel) -> Translation:
 
 
 def assemble(translation: Translation) -> tuple[Pipeline, LoadReport]:
-    """The pipeline of a translation, and its report, which is logged."""
+    """The pipeline of a translation, and its report."""
     model, report = translation.build()
-    return Pipeline(model, translation.tokenizers), report.log()
+    return Pipeline(model, translation.tokenizers), report
+
+
+def _logged(translation: Translation) -> Pipeline:
+    pipeline, report = assemble(translation)
+    report.log()
+    return pipeline
 
 
 def _config_of(model: nn.Module) -> Mapping[str, Any]:

@@ -1,0 +1,89 @@
+"""There and back: what transformers loads from our export is the model that was imported."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from maskmm.interop import export_transformers, from_transformers
+from tests.parity.hidden_states import TOLERANCE, stir
+
+transformers = pytest.importorskip("transformers")
+
+WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "cat", "sat", "on", "a", "mat", "##s", "."]
+TEXTS = ["the cat", "The cats sat on a [MASK].", "mat"]
+SMALL = {"vocab_size": 20, "hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4}
+
+
+@pytest.fixture
+def tokenizer(tmp_path: Path):
+    (tmp_path / "vocab.txt").write_text("\n".join(WORDS))
+    return transformers.BertTokenizerFast(str(tmp_path / "vocab.txt"))
+
+
+def bert(**options):
+    config = transformers.BertConfig(**SMALL, intermediate_size=40, max_position_embeddings=24, **options)
+    return transformers.BertForMaskedLM(config)
+
+
+def modernbert(**options):
+    config = transformers.ModernBertConfig(
+        **SMALL,
+        intermediate_size=40,
+        max_position_embeddings=24,
+        local_attention=8,
+        pad_token_id=0,
+        **options,
+    )
+    return transformers.ModernBertForMaskedLM(config)
+
+
+@pytest.mark.parametrize(
+    ("build", "kind", "options"),
+    [
+        (bert, "bert", {}),
+        (bert, "bert", {"hidden_act": "gelu_new", "type_vocab_size": 1, "layer_norm_eps": 1e-6}),
+        (modernbert, "modernbert", {}),
+        (modernbert, "modernbert", {"tie_word_embeddings": False, "norm_bias": True, "attention_bias": True}),
+        (modernbert, "modernbert", {"layer_types": ["full_attention"] * 3, "decoder_bias": False}),
+    ],
+)
+def test_there_and_back(build, kind: str, options: dict, tokenizer, tmp_path: Path) -> None:
+    theirs = stir(build(**options))
+    pipeline = from_transformers(theirs, tokenizer)
+    export_transformers(pipeline, tmp_path / "out", kind)
+    model, told = transformers.AutoModelForMaskedLM.from_pretrained(
+        tmp_path / "out", output_loading_info=True
+    )
+    assert not told["missing_keys"] and not told["unexpected_keys"] and not told["mismatched_keys"]
+    again = transformers.AutoTokenizer.from_pretrained(tmp_path / "out")
+    batch, expected = (t(TEXTS, padding=True, return_tensors="pt") for t in (again, tokenizer))
+    assert torch.equal(batch["input_ids"], expected["input_ids"])
+    assert again.mask_token == "[MASK]" and again.model_max_length == 24
+    with torch.no_grad():
+        logits = [
+            m.eval()(**{k: expected[k] for k in ("input_ids", "attention_mask")}).logits
+            for m in (theirs, model)
+        ]
+    torch.testing.assert_close(*logits, atol=TOLERANCE, rtol=0)
+    once_more = from_transformers(tmp_path / "out").model
+    for one, other in zip(pipeline.model.parameters(), once_more.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("kind", ["bert", "modernbert"])
+def test_plain_encoders(kind: str, tokenizer, tmp_path: Path) -> None:
+    masked = bert() if kind == "bert" else modernbert()
+    theirs = stir(masked.base_model)
+    export_transformers(from_transformers(theirs, tokenizer), tmp_path / "out", kind)
+    model, told = transformers.AutoModel.from_pretrained(tmp_path / "out", output_loading_info=True)
+    # A pooler is no part of what was imported.
+    assert all("pooler" in name for name in told["missing_keys"]) and not told["unexpected_keys"]
+    batch = tokenizer(TEXTS, padding=True, return_tensors="pt")
+    with torch.no_grad():
+        hidden = [
+            m.eval()(batch["input_ids"], batch["attention_mask"]).last_hidden_state for m in (theirs, model)
+        ]
+    torch.testing.assert_close(*hidden, atol=TOLERANCE, rtol=0)
