@@ -125,16 +125,16 @@ class Manifest:
                 f"{folder} is half-written: saving to it was interrupted; save the checkpoint again"
             )
         if not path.is_file():
-            raise ValueError(
-                f"{path} does not exist: {folder} is no checkpoint, or half-copied; copy it again"
-            )
+            raise ValueError(f"{path} does not exist: {folder} {_what_else(folder)}")
         try:
             data = json.loads(path.read_text())
             if "class_path" in data:
                 raise ValueError(f"{folder} holds a tokenizer; give the folder of a whole checkpoint")
             version, packages = data.pop("format_version"), data["packages"]
         except (json.JSONDecodeError, UnicodeDecodeError, KeyError, AttributeError, TypeError) as error:
-            raise ValueError(f"{path} is not the config.json of a checkpoint: {error!r}") from error
+            raise ValueError(
+                f"{path} is damaged or not the config.json of a checkpoint ({error!r}); copy the folder again"
+            ) from error
         if version != FORMAT_VERSION:
             raise ValueError(
                 f"{path} has format_version {version}, maskmm {metadata.version('maskmm')} reads {FORMAT_VERSION}; "
@@ -147,7 +147,9 @@ class Manifest:
             data["aliases"] = {name: (target[0], target[1]) for name, target in data["aliases"].items()}
             return cls(**data)
         except (KeyError, AttributeError, TypeError, IndexError) as error:
-            raise ValueError(f"{path} is not the config.json of a checkpoint: {error!r}") from error
+            raise ValueError(
+                f"{path} is damaged or not the config.json of a checkpoint ({error!r}); copy the folder again"
+            ) from error
 
     def vocabulary(self, specs: Mapping[str, TokenSpec]) -> Vocabulary:
         """The vocabulary, built from the tokenizers' own specs.
@@ -169,3 +171,13 @@ class Manifest:
                 )
             modalities[entry.name] = length_modality(modalities[entry.length_of])
         return Vocabulary(list(modalities.values()), self.num_mask_kinds, self.aliases, self.has_cls)
+
+
+def _what_else(folder: Path) -> str:
+    """What a folder without config.json is, and what to do about it."""
+    inner, run = folder / "model", folder / "checkpoints"
+    if (inner / CONFIG_NAME).is_file():
+        return f"holds a checkpoint in {inner}; give that"
+    if run.is_dir():
+        return f"is the run of a fit; make a checkpoint of it: maskmm export {run}/last.ckpt --out DIR"
+    return "is no checkpoint, or half-copied; copy it again"

@@ -19,6 +19,8 @@ from tokenizers_vq.contract.described import find_class
 from tokenizers_vq.contract.tokenizer import read_spec
 
 _log = logging.getLogger(__name__)
+_MOST_PROBLEMS = 4
+"""Named in an error; where a width is wrong, every weight is."""
 
 
 @dataclass(frozen=True)
@@ -84,8 +86,12 @@ def _tokenizer(folder: Path, name: str, sha256: str, allow: tuple[type, ...]) ->
     path = folder / "tokenizers" / name
     try:
         tokenizer = load_tokenizer(path, allow)
+    except ValueError as error:
+        raise ValueError(f"tokenizer {name!r} of {folder}: {error}") from error
     except (SafetensorError, RuntimeError, TypeError, OSError) as error:
-        raise ValueError(f"tokenizer {path} is damaged or of another version: {error}") from error
+        raise ValueError(
+            f"tokenizer {path} is damaged or of another version: {error}; copy the folder again"
+        ) from error
     found = tokenizer.fingerprint()
     if found != sha256:
         raise ValueError(
@@ -113,7 +119,12 @@ def _model(
     cls = find_class(entry.class_path, MaskedTransformer, allow)
     if not issubclass(cls, MaskedTransformer):
         raise ValueError(f"{folder / CONFIG_NAME} names {entry.class_path}, expected a MaskedTransformer")
-    model = cls(vocabulary, TransformerConfig.from_dict(entry.config))
+    try:
+        model = cls(vocabulary, TransformerConfig.from_dict(entry.config))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"{folder / CONFIG_NAME}, config of model {name!r}: {error}; copy the folder again"
+        ) from error
     path = folder / "models" / name / "model.safetensors"
     if not path.is_file():
         raise ValueError(f"{path} does not exist: the folder is half-copied; copy it again")
@@ -131,7 +142,11 @@ def _model(
         if wanted[key] != found[key]
     ]
     if problems:
-        raise ValueError(f"{path} does not fit the model of {CONFIG_NAME}: {'; '.join(problems)}")
+        more = f"; and {len(problems) - _MOST_PROBLEMS} more" if len(problems) > _MOST_PROBLEMS else ""
+        raise ValueError(
+            f"{path} does not fit the model of {CONFIG_NAME}: {'; '.join(problems[:_MOST_PROBLEMS])}{more}; copy the "
+            "folder again"
+        )
     sha256 = file_sha256(path)
     if sha256 != entry.sha256:
         raise ValueError(

@@ -190,10 +190,14 @@ def _read_config(folder: Path) -> tuple[str, dict[str, Any], TokenSpec]:
         raise ValueError(f"{path} does not exist; expected a folder written by Tokenizer.save")
     try:
         data = json.loads(path.read_text())
-        version, class_path, init_args = data["format_version"], data["class_path"], data["init_args"]
-        spec = TokenSpec.from_dict(data["spec"])
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is not a tokenizer's config.json: {error!r}") from error
-    if version != FORMAT_VERSION:
-        raise ValueError(f"{path}: format_version {version}, this version of maskmm reads {FORMAT_VERSION}")
-    return class_path, init_args, spec
+        version = data["format_version"]
+        if version == FORMAT_VERSION:
+            return data["class_path"], data["init_args"], TokenSpec.from_dict(data["spec"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path} is damaged or not a tokenizer's config.json ({error!r}); copy the folder again"
+        ) from error
+    raise ValueError(
+        f"{path}: format_version {version}, this version of maskmm reads {FORMAT_VERSION}; load it with the version "
+        "that wrote it, or train it anew"
+    )

@@ -147,7 +147,7 @@ def test_another_format_version_names_who_can_read_it(toy_folder) -> None:
 )
 def test_a_damaged_config_is_refused(toy_folder, text) -> None:
     (toy_folder / "config.json").write_text(text)
-    with pytest.raises(ValueError, match="is not the config.json of a checkpoint"):
+    with pytest.raises(ValueError, match="not the config.json of a checkpoint .*; copy the folder again"):
         load_checkpoint(toy_folder)
 
 
@@ -257,3 +257,33 @@ def test_names_cannot_leave_the_folder(toy_folder, name) -> None:
 def test_a_tokenizer_folder_is_no_checkpoint(toy_folder) -> None:
     with pytest.raises(ValueError, match="holds a tokenizer; give the folder of a whole checkpoint"):
         load_checkpoint(toy_folder / "tokenizers" / "image")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [({"width": "a"}, "not supported"), ({"width": 33}, "width=33"), ({"wdith": 32}, "wdith")],
+)
+def test_a_damaged_architecture_names_the_file(toy_folder, change, message) -> None:
+    path = toy_folder / "config.json"
+    data = json.loads(path.read_text())
+    data["models"]["main"]["config"] |= change
+    path.write_text(json.dumps(data))
+    with pytest.raises(ValueError, match=f"config.json, config of model 'main': .*{message}.*; copy"):
+        load_checkpoint(toy_folder)
+
+
+def test_a_damaged_tokenizer_is_named(toy_folder) -> None:
+    (toy_folder / "tokenizers/image/config.json").write_text('{"format_version": 7}')
+    with pytest.raises(ValueError, match="tokenizer 'image' of .*format_version 7, this version"):
+        load_checkpoint(toy_folder)
+
+
+def test_a_folder_around_a_checkpoint_says_where_it_is(toy_folder, tmp_path) -> None:
+    quickstart = tmp_path / "quickstart"
+    quickstart.mkdir()
+    toy_folder.rename(quickstart / "model")
+    with pytest.raises(ValueError, match=rf"holds a checkpoint in {quickstart}/model; give that"):
+        load_checkpoint(quickstart)
+    (tmp_path / "run/checkpoints").mkdir(parents=True)
+    with pytest.raises(ValueError, match=rf"maskmm export {tmp_path}/run/checkpoints/last.ckpt --out DIR"):
+        load_checkpoint(tmp_path / "run")
