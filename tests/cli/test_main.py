@@ -146,7 +146,9 @@ def test_a_full_disk_is_one_line(error: Exception, capsys: pytest.CaptureFixture
     assert guarded(full, is_debug=False) == 2
     shown = capsys.readouterr().err
     assert shown.startswith("maskmm: error: ") and shown.count("\n") == 1
-    assert "No space left on device" in shown and shown.endswith("free some space, or write to another disk\n")
+    assert "No space left on device" in shown and shown.endswith(
+        "free some space, or write to another disk\n"
+    )
 
 
 def test_other_errors_are_raised() -> None:
