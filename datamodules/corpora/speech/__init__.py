@@ -1,0 +1,1 @@
+"""Real studio speech with transcripts: the prompts of the Asterisk telephone exchange."""
