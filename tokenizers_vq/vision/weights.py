@@ -1,0 +1,56 @@
+"""Weights of public vision models from files; nothing is downloaded and nothing unpickled."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+_WRAPPERS = ("state_dict", "model")  # keys under which training scripts put the weights
+
+
+def load_weights(network: nn.Module, path: Path | str) -> None:
+    """Load all weights of a network; those in the file that the network lacks (a classifier's) are left.
+
+    Args:
+        network: as the file's, with or without its last layers.
+        path: .safetensors, or a PyTorch file of plain tensors.
+
+    Raises:
+        ValueError: no such file, one that holds more than tensors, or weights that are missing or of other shapes.
+    """
+    weights = _read(Path(path))
+    own = network.state_dict()
+    missing = [name for name in own if name not in weights]
+    other = [name for name in own if name in weights and weights[name].shape != own[name].shape]
+    if missing or other:
+        raise ValueError(
+            f"{path} does not fit {type(network).__name__}: {len(missing)} of {len(own)} weights are missing "
+            f"{missing[:3]}, {len(other)} have other shapes {other[:3]}; give the file of the named model"
+        )
+    network.load_state_dict({name: weights[name] for name in own})
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise ValueError(f"{path} does not exist; give a file of weights")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        content: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise ValueError(
+            f"{path} is truncated, or holds more than tensors; expected .safetensors, or a PyTorch file "
+            "of tensors alone"
+        ) from error
+    for key in _WRAPPERS:
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
+    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
+        raise ValueError(f"{path} holds no weights by name; expected .safetensors, or a saved state_dict")
+    return content
