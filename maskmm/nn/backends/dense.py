@@ -10,6 +10,9 @@ from maskmm.nn.backends.masked import masked_attention
 from maskmm.nn.backends.runs import for_each_run
 from maskmm.nn.layout import AttentionLayout, PairBias, Run
 
+MAX_SCORES = 1 << 25
+"""Scores that are held at once: 128 MiB of float32."""
+
 
 def _obstacle(call: Call) -> str | None:
     return None
@@ -28,7 +31,23 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, layout: AttentionLayout, bias: Pair
         out = masked_attention(q, k, v, mask)
         return out if is_alone is None else out.masked_fill(is_alone, 0.0)
 
-    return for_each_run(q, k, v, layout, attend_run)
+    runs = [piece for run in layout.runs for piece in _pieces(run, q.shape[1])]
+    return for_each_run(q, k, v, runs, attend_run)
+
+
+def _pieces(run: Run, num_heads: int) -> list[Run]:
+    """The run in parts that do not have more than MAX_SCORES scores; a sample is never cut."""
+    size = max(1, MAX_SCORES // max(1, num_heads * run.length_q * run.length_k))
+    return [
+        Run(
+            run.start_q + first * run.length_q,
+            run.start_k + first * run.length_k,
+            min(size, run.count - first),
+            run.length_q,
+            run.length_k,
+        )
+        for first in range(0, run.count, size)
+    ]
 
 
 def _rows(start: int, count: int, length: int, like: Tensor) -> Tensor:

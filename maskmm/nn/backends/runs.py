@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -27,20 +27,22 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, layout: AttentionLayout, bias: Pair
         k, v = repeat_heads(k, q.shape[1]), repeat_heads(v, q.shape[1])
         return attend_runs_op(q, k, v, layout.cu_q, layout.cu_k)[0]
     return for_each_run(
-        q, k, v, layout, lambda q_run, k_run, v_run, _: F.scaled_dot_product_attention(q_run, k_run, v_run)
+        q,
+        k,
+        v,
+        layout.runs,
+        lambda q_run, k_run, v_run, _: F.scaled_dot_product_attention(q_run, k_run, v_run),
     )
 
 
-def for_each_run(
-    q: Tensor, k: Tensor, v: Tensor, layout: AttentionLayout, attend_run: RunAttention
-) -> Tensor:
+def for_each_run(q: Tensor, k: Tensor, v: Tensor, runs: Sequence[Run], attend_run: RunAttention) -> Tensor:
     """`attend_run` on every run; rows of samples without keys get zeros.
 
     Raises:
-        ValueError: a layout that does not cover the rows.
+        ValueError: runs that do not cover the rows.
     """
-    sizes_q = [run.count * run.length_q for run in layout.runs]
-    sizes_k = [run.count * run.length_k for run in layout.runs]
+    sizes_q = [run.count * run.length_q for run in runs]
+    sizes_k = [run.count * run.length_k for run in runs]
     if sum(sizes_q) != q.shape[0] or sum(sizes_k) != k.shape[0]:
         raise ValueError(
             f"the layout covers {sum(sizes_q)} query and {sum(sizes_k)} key rows, given {q.shape[0]} and "
@@ -49,7 +51,7 @@ def for_each_run(
     k, v = repeat_heads(k, q.shape[1]), repeat_heads(v, q.shape[1])
     outputs = []
     # split, not slices: the backward of a slice writes a full-size gradient for every run.
-    for run, q_run, k_run, v_run in zip(layout.runs, q.split(sizes_q), k.split(sizes_k), v.split(sizes_k)):
+    for run, q_run, k_run, v_run in zip(runs, q.split(sizes_q), k.split(sizes_k), v.split(sizes_k)):
         if not run.length_q:
             continue
         if not run.length_k:

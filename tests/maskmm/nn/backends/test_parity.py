@@ -8,7 +8,7 @@ import torch
 from maskmm.nn.attention import attend
 from maskmm.nn.layout import AttentionLayout
 from maskmm.nn.structure import block_causal, both, hybrid, nearby, permutation
-from tests.maskmm.nn.backends.cases import Case, assert_equals_naive, offsets
+from tests.maskmm.nn.backends.cases import Case, assert_equals_naive, naive, offsets, table_bias
 
 LENGTHS = [[1], [3], [1, 1, 1], [4, 4, 2, 2, 2, 5], [5, 0, 5], [0, 3, 0], [7, 1, 3, 7], [64, 64], [63, 65]]
 HEADS = [(1, 1), (3, 3), (4, 2), (4, 1)]
@@ -137,3 +137,21 @@ def test_head_counts_that_do_not_divide() -> None:
     q, k, v = Case([6], (4, 3)).tensors()
     with pytest.raises(ValueError, match="4 query heads over 3 key heads"):
         attend(q, k, v, AttentionLayout.build(offsets([6])))
+
+
+def test_dense_holds_few_scores_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Equal lengths are taken in parts: 3 samples of 2 heads and 16 pairs where 100 scores may be held."""
+    monkeypatch.setattr("maskmm.nn.backends.dense.MAX_SCORES", 100)
+    sizes = []
+    bias = torch.randn(2, 32, 32)
+
+    def spy(rows_q: torch.Tensor, rows_k: torch.Tensor) -> torch.Tensor:
+        sizes.append(rows_q.shape[0])
+        return table_bias(bias)(rows_q, rows_k)
+
+    case = Case([4] * 8)
+    q, k, v = case.tensors()
+    out = attend(q, k, v, case.layout(), "dense", spy)
+    assert sizes == [3, 3, 2]
+    expected = naive(case, q, k, v, case.layout(), bias)
+    torch.testing.assert_close(out.double(), expected, atol=1e-5, rtol=1e-5)
