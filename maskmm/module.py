@@ -11,6 +11,7 @@ import torch
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
+from maskmm.checkpoint.warm_start import WarmStart, freeze, read_model, take_over
 from maskmm.masking.base import MaskedSequence, part_names
 from maskmm.model import MaskedTransformer, TransformerConfig
 from maskmm.nn.code_vectors import start_from_code_vectors
@@ -41,6 +42,7 @@ class MaskedModule(lightning.LightningModule):
         checkpoints_activations: training keeps each block's input alone and computes the rest again in the backward:
             the same loss and gradients from less memory, for the time of one more forward.
         seed: of the objective's randomness and of the initial weights.
+        warm_start: take over the weights of a checkpoint, and freeze some; without a `transformer` its shape too.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class MaskedModule(lightning.LightningModule):
         code_vector_std: float | None = None,
         checkpoints_activations: bool = False,
         seed: int = 0,
+        warm_start: WarmStart | None = None,
     ) -> None:
         super().__init__()
         self.vocabulary = build_vocabulary(modalities, num_mask_kinds)
@@ -66,12 +69,18 @@ class MaskedModule(lightning.LightningModule):
         unknown = [name for name in self.weights if "/".join(name.split("/")[:2]) not in known]
         if unknown:
             raise ValueError(f"weights for {unknown}, expected names among {sorted(known)}")
+        start = warm_start or WarmStart()
+        source = None if start.folder is None else read_model(start.folder)
+        shape = transformer or (TransformerConfig() if source is None else source.config)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.model = MaskedTransformer(self.vocabulary, transformer or TransformerConfig())
+            self.model = MaskedTransformer(self.vocabulary, shape)
         self.model.checkpoints_activations = checkpoints_activations
         if code_vector_std is not None:
             self._start_from_tokenizers(code_vector_std, seed)
+        if source is not None:
+            take_over(self.model, source, str(start.folder))
+        freeze(self.model, start.frozen)
         self.objective = objective or MaskedCrossEntropy()
         self.optim = optim or OptimConfig()
         self.key = Key(seed).fold("objective")

@@ -18,10 +18,14 @@ from tokenizers_vq.contract import Key, Modality, ModalitySource, TokenBatch, To
 def build_vocabulary(modalities: Sequence[Modality | ModalitySource], num_mask_kinds: int = 1) -> Vocabulary:
     """Vocabulary of the modalities and of a length label for each whose length varies.
 
-    Model and Packer call this on the same list, so that their ids agree.
+    Model and Packer call this on the same list, so that their ids agree. The first source whose tokenizer has special
+    codes ([CLS], [SEP], [MASK] of an imported vocabulary) lends them to all modalities.
     """
     resolved = [m.load() if isinstance(m, ModalitySource) else m for m in modalities]
-    return Vocabulary(with_length_modalities(resolved), num_mask_kinds)
+    lenders = ((m.name, m.specials()) for m in modalities if isinstance(m, ModalitySource))
+    name, specials = next(((n, s) for n, s in lenders if s), ("", {}))
+    aliases = {special: (name, code) for special, code in specials.items()}
+    return Vocabulary(with_length_modalities(resolved), num_mask_kinds, aliases)
 
 
 class Packer:

@@ -50,7 +50,7 @@ class PretrainedText(Tokenizer):
         stray = {name: code for name, code in specials.items() if not 0 <= code < codebook_size}
         if stray:
             raise ValueError(f"special tokens {stray}, expected codes from 0 to {codebook_size - 1}")
-        self.specials = dict(specials)
+        self._specials = dict(specials)
         self.max_length = max_length
         self._spec = TokenSpec(codebook_size, axes=("t",), max_length=max_length)
 
@@ -85,12 +85,17 @@ class PretrainedText(Tokenizer):
         """One codebook along "t", of varying length."""
         return self._spec
 
+    @property
+    def specials(self) -> Mapping[str, int]:
+        """Codes of the special tokens."""
+        return self._specials
+
     def config(self) -> dict[str, Any]:
         """Constructor arguments, without the definition, which has its own file."""
         return {
             "codebook_size": self._spec.codebook_size,
             "max_length": self.max_length,
-            "specials": dict(self.specials),
+            "specials": dict(self._specials),
         }
 
     def encode(self, media: Sequence[str], lengths: Tensor | None = None) -> list[Tensor]:

@@ -100,9 +100,8 @@ def text_vocabulary(codebook_size: int, max_rows: int, tokenizer: Tokenizer | No
     if tokenizer is None:
         spec = TokenSpec(codebook_size, axes=("t",), max_length=max_rows)
         return Vocabulary([Modality(TEXT, spec)], has_cls=False)
-    specials: Mapping[str, int] = getattr(tokenizer, "specials", {})
-    aliases = {name: (TEXT, code) for name, code in specials.items()}
-    return Vocabulary([Modality(TEXT, tokenizer.spec)], aliases=aliases, has_cls="[CLS]" in specials)
+    aliases = {name: (TEXT, code) for name, code in tokenizer.specials.items()}
+    return Vocabulary([Modality(TEXT, tokenizer.spec)], aliases=aliases, has_cls="[CLS]" in aliases)
 
 
 def translate_text(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tokenizers_vq.contract.spec import Modality
-from tokenizers_vq.contract.tokenizer import read_spec
+from tokenizers_vq.contract.tokenizer import read_spec, read_specials
 
 
 @dataclass(frozen=True)
@@ -27,3 +27,11 @@ class ModalitySource:
             ValueError: no such folder, or not a tokenizer's.
         """
         return Modality(self.name, read_spec(self.tokenizer))
+
+    def specials(self) -> dict[str, int]:
+        """Special codes that its tokenizer brings, see `Tokenizer.specials`.
+
+        Raises:
+            ValueError: as `load`.
+        """
+        return read_specials(self.tokenizer)

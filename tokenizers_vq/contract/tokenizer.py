@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -90,6 +90,11 @@ class Tokenizer(Described, nn.Module, ABC):
         """False where codes are targets alone (distilled features, random projections) and `decode` refuses."""
         return True
 
+    @property
+    def specials(self) -> Mapping[str, int]:
+        """Codes of "[CLS]", "[SEP]", "[MASK]" of an imported vocabulary; a model's own vocabulary aliases them."""
+        return {}
+
     def config(self) -> dict[str, Any]:
         """JSON-ready constructor arguments."""
         return arguments_of(self, leave_out=self.training_only)
@@ -117,12 +122,14 @@ class Tokenizer(Described, nn.Module, ABC):
         if state:
             save_file(state, folder / "model.safetensors")
         self.save_files(folder)
-        data = {
+        data: dict[str, Any] = {
             "format_version": FORMAT_VERSION,
             "class_path": path_of(type(self)),
             "init_args": self.config(),
             "spec": self.spec.to_dict(),
         }
+        if self.specials:
+            data["specials"] = dict(self.specials)
         (folder / "config.json").write_text(json.dumps(data, indent=2, sort_keys=True) + "\n")
 
     def save_files(self, folder: Path) -> None:
@@ -161,6 +168,21 @@ def read_spec(folder: Path | str) -> TokenSpec:
         ValueError: no such folder, or another format version.
     """
     return _read_config(Path(folder))[2]
+
+
+def read_specials(folder: Path | str) -> dict[str, int]:
+    """The special codes that a tokenizer's folder tells, see `Tokenizer.specials`; without building the tokenizer.
+
+    Raises:
+        ValueError: no such folder, another format version, or specials that are no codes.
+    """
+    folder = Path(folder)
+    spec = read_spec(folder)
+    specials = json.loads((folder / "config.json").read_text()).get("specials", {})
+    stray = {name: code for name, code in specials.items() if not 0 <= int(code) < spec.codebook_size}
+    if stray:
+        raise ValueError(f"{folder} has specials {stray}, expected codes from 0 to {spec.codebook_size - 1}")
+    return {name: int(code) for name, code in specials.items()}
 
 
 def load_tokenizer(folder: Path | str, allow: Iterable[type] = ()) -> Tokenizer:
