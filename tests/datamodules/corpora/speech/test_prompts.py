@@ -21,7 +21,8 @@ TEXTS |= {
 NOISES = {"beep": "[this is a beep]", "silence/1": "(1 second of silence)", "join": "<beep ascending>"}
 
 needs_packages = pytest.mark.skipif(
-    not (ROOT / "asterisk").is_dir(), reason="Debian's sounds are not installed"
+    not (ROOT / "doc/asterisk-core-sounds-en/core-sounds-en.txt.gz").is_file(),
+    reason="the Debian packages of sounds are not installed",
 )
 
 
