@@ -97,23 +97,24 @@ class TokenThroughput(lightning.Callback):
     """Real tokens trained on per second (this rank, validation left out), in the progress bar and the logger."""
 
     def __init__(self) -> None:
-        self._tokens = 0
+        self._tokens = torch.zeros((), dtype=torch.int64)
         self._since = 0.0
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         """Start the clock."""
-        self._tokens, self._since = 0, time.perf_counter()
+        self._tokens, self._since = torch.zeros((), dtype=torch.int64), time.perf_counter()
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Count rows, which are all real: nothing is padded."""
-        self._tokens += batch.inputs.num_rows
-        every = trainer.log_every_n_steps  # type: ignore[attr-defined]
-        if every and trainer.global_step % every == 0:
-            now = time.perf_counter()
-            pl_module.log("tokens_per_s", self._tokens / max(now - self._since, 1e-9), prog_bar=True)
-            self._tokens, self._since = 0, now
+        """Count rows, but those that fill up a token budget: their samples have no number."""
+        sequence = batch.inputs
+        self._tokens = self._tokens + (sequence.sample_id >= 0)[sequence.sample].sum()
+        every, num_parts = trainer.log_every_n_steps, trainer.accumulate_grad_batches  # type: ignore[attr-defined]
+        if every and trainer.global_step % every == 0 and (batch_idx + 1) % num_parts == 0:
+            tokens, now = float(self._tokens), time.perf_counter()
+            pl_module.log("tokens_per_s", tokens / max(now - self._since, 1e-9), prog_bar=True)
+            self._tokens, self._since = torch.zeros((), dtype=torch.int64), now
 
     def on_validation_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         """Stop the clock."""

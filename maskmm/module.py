@@ -12,6 +12,7 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
 from maskmm.checkpoint.warm_start import WarmStart, freeze, read_model, take_over
+from maskmm.compiling import Answer, CompileConfig, CompiledAnswer, answer, check_compiles
 from maskmm.masking.base import MaskedSequence, part_names
 from maskmm.model import MaskedTransformer, TransformerConfig
 from maskmm.nn.code_vectors import start_from_code_vectors
@@ -43,6 +44,12 @@ class MaskedModule(lightning.LightningModule):
             the same loss and gradients from less memory, for the time of one more forward.
         seed: of the objective's randomness and of the initial weights.
         warm_start: take over the weights of a checkpoint, and freeze some; without a `transformer` its shape too.
+        compilation: train with one compiled graph from embedding to loss; the Packer then needs a token budget.
+            Validation and test are not compiled: a few batches do not pay for a second compilation.
+
+    Raises:
+        ValueError: weights of unknown names, code vectors without tokenizer folders, or a transformer that does not
+            compile.
     """
 
     def __init__(
@@ -57,6 +64,7 @@ class MaskedModule(lightning.LightningModule):
         checkpoints_activations: bool = False,
         seed: int = 0,
         warm_start: WarmStart | None = None,
+        compilation: CompileConfig | None = None,
     ) -> None:
         super().__init__()
         self.vocabulary = build_vocabulary(modalities, num_mask_kinds)
@@ -84,6 +92,10 @@ class MaskedModule(lightning.LightningModule):
         self.objective = objective or MaskedCrossEntropy()
         self.optim = optim or OptimConfig()
         self.key = Key(seed).fold("objective")
+        self._answer: Answer = answer
+        if compilation is not None:
+            check_compiles(self.model.config)
+            self._answer = CompiledAnswer(compilation)
         self._step_sums: dict[str, Tensor] = {}
 
     def _start_from_tokenizers(self, std: float, seed: int) -> None:
@@ -116,7 +128,7 @@ class MaskedModule(lightning.LightningModule):
                 "means of means would weigh parts by their packing; use a datamodule and collate that make the parts "
                 "of a step together (PairedTokens and Packer do), or set 1"
             )
-        output = self.objective(self.model, batch, self.key.at(self.global_step))
+        output = self._answer(self.objective, self.model, batch, self.key.at(self.global_step))
         loss = total_loss(output.parts, self._counts_of_step(batch, output), self.weights)
         self._log_part(loss, output, batch_idx % num_parts, num_parts)
         # DDP takes the mean of gradients over ranks, Lightning over parts; the counts are those of all already.

@@ -22,7 +22,7 @@ LEVELS = (
     {"nn", "masking", "filling", "packing"},
     {"checkpoint", "model"},
     {"decoding", "features", "objectives"},
-    {"module", "callbacks", "optim", "sample_logger"},
+    {"module", "compiling", "callbacks", "optim", "sample_logger"},
     {"pipeline"},
     {"interop", "evaluation"},
     {"cli"},

@@ -35,6 +35,12 @@ def _as_counter(value: Tensor | int, like: torch.device) -> Tensor:
     return torch.tensor(value, dtype=torch.int64, device=like)
 
 
+@torch.compiler.assume_constant_result  # compiled graphs hold the number; they cannot look into zlib
+def _stream(text: str) -> int:
+    data = text.encode()
+    return zlib.crc32(data) | (zlib.adler32(data) << 31)
+
+
 @dataclass(frozen=True)
 class Key:
     """Names one family of random numbers.
@@ -51,8 +57,7 @@ class Key:
 
     def fold(self, name: str | int) -> Key:
         """A key of its own for a named use, e.g. `key.fold("ratio")`."""
-        data = f"{self.stream}/{name}".encode()
-        return Key(self.seed, self.step, zlib.crc32(data) | (zlib.adler32(data) << 31))
+        return Key(self.seed, self.step, _stream(f"{self.stream}/{name}"))
 
     def at(self, step: int) -> Key:
         """The same family at another step."""
