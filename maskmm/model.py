@@ -185,6 +185,8 @@ class MaskedTransformer(nn.Module):
 
         The table is split once: the backward of a slice would write a gradient of the whole table for each of them.
         """
+        if not questions:
+            return []
         names = [(m.name, q) for m in self.vocabulary.modalities for q in range(m.spec.num_codebooks)]
         slices = [self.vocabulary.slice(*name) for name in names]
         sizes = [slices[0].start, *(s.stop - s.start for s in slices)]

@@ -290,7 +290,8 @@ def unpack(sequence: TokenSequence) -> TokenBatch:
     start = torch.zeros_like(table.start)
     for index, name in enumerate(vocabulary.names):
         rows = sequence.modality == index + 1
-        codes[name] = vocabulary.to_codes(name, sequence.ids[rows])
+        if not _has_inputs_alone(sequence, name, sequence.ids[rows]):
+            codes[name] = vocabulary.to_codes(name, sequence.ids[rows])
         if sequence.condition_ids is not None and bool(
             (sequence.condition_ids[rows] != vocabulary.pad_id).any()
         ):
@@ -302,6 +303,17 @@ def unpack(sequence: TokenSequence) -> TokenBatch:
     segments = SegmentTable(table.sample, table.modality, start, table.shape)
     return TokenBatch(
         vocabulary.names, codes, segments, sequence.sample_id, dict(sequence.inputs), condition, group
+    )
+
+
+def _has_inputs_alone(sequence: TokenSequence, name: str, ids: Tensor) -> bool:
+    """Whether the rows `ids` of a modality stand for continuous inputs whose codes are not known."""
+    has_codes = sequence.vocabulary.spec(name).has_codes
+    return (
+        name in sequence.inputs
+        and has_codes
+        and len(ids) > 0
+        and bool((ids == sequence.vocabulary.pad_id).all())
     )
 
 

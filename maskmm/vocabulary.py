@@ -23,9 +23,9 @@ def length_modality(modality: Modality) -> Modality:
 
 
 def with_length_modalities(modalities: Sequence[Modality]) -> list[Modality]:
-    """The modalities, followed by a length label for each one whose length varies."""
+    """The modalities, followed by a length label for each one whose length varies and that can be asked for."""
     names = {m.name for m in modalities}
-    labels = [length_modality(m) for m in modalities if not m.spec.is_fixed]
+    labels = [length_modality(m) for m in modalities if not m.spec.is_fixed and m.spec.has_codes]
     return [*modalities, *(label for label in labels if label.name not in names)]
 
 
@@ -66,7 +66,8 @@ class Vocabulary:
             raise ValueError(f"modality names {duplicates} appear twice; give each modality its own name")
         if num_mask_kinds < 1:
             raise ValueError(f"num_mask_kinds={num_mask_kinds}, expected at least 1")
-        self.num_codebooks = max(m.spec.num_codebooks for m in self.modalities)
+        # At least one slot: special rows, and masked rows of continuous inputs, have an id.
+        self.num_codebooks = max(1, *(m.spec.num_codebooks for m in self.modalities))
         self.axes = tuple(dict.fromkeys(axis for m in self.modalities for axis in m.spec.axes))
         self._offset: dict[tuple[str, int], int] = {}
         self.size = len(SPECIALS) + num_mask_kinds
@@ -127,7 +128,8 @@ class Vocabulary:
         """Joint ids of one codebook."""
         spec = self.spec(name)
         if not 0 <= codebook < spec.num_codebooks:
-            raise ValueError(f"codebook {codebook} of {name!r}, expected 0 to {spec.num_codebooks - 1}")
+            known = f"expected 0 to {spec.num_codebooks - 1}" if spec.has_codes else "which has no codes"
+            raise ValueError(f"codebook {codebook} of {name!r}, {known}")
         start = self._offset[name, codebook]
         return slice(start, start + spec.codebook_size)
 

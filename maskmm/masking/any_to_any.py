@@ -68,7 +68,9 @@ class AnyToAnyMasking(Masking):
         """(B, M) bool: which modalities of each sample are asked."""
         names, table = sequence.vocabulary.names, sequence.segments
         is_present = torch.zeros(sequence.num_samples, len(names), dtype=torch.bool)
-        is_present[table.sample, table.modality] = True
+        # What has no codes cannot be asked for; it is a condition wherever it is present.
+        has_codes = torch.tensor([m.spec.has_codes for m in sequence.vocabulary.modalities])
+        is_present[table.sample, table.modality] = has_codes[table.modality]
         sample_id = sequence.sample_id[:, None]
         modality = torch.arange(len(names))[None]
         score = key.fold("target").uniform(sample_id, modality).masked_fill(~is_present, 2.0)

@@ -205,10 +205,6 @@ class PositionConfig:
             raise ValueError(f"local_base={self.local_base} with rotary={self.rotary}: give both or none")
         if not are_positive(self.rotary, self.local_base):
             raise ValueError(f"rotary={self.rotary}, local_base={self.local_base}: bases must be above 0")
-        if self.bias == "table_2d" and self.source != "segment":
-            raise ValueError(
-                f"bias={self.bias!r} with source={self.source!r}: the table goes by the two axes of a segment"
-            )
         if not self.is_bias_shared and self.bias in (None, "alibi"):
             raise ValueError(
                 f"is_bias_shared={self.is_bias_shared} with bias={self.bias!r}: no table to share"

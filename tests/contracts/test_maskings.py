@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from maskmm.masking.any_to_any import AnyToAnyMasking
 from maskmm.masking.base import MaskedSequence, Masking
+from maskmm.masking.continuous import InputsInsteadOfCodes
 from maskmm.sequence import TokenSequence, pack, take_samples
 from tests.contracts.discovery import subclasses
 from tests.contracts.random_batches import QUICK, batches, vocabularies
@@ -16,6 +17,7 @@ from tokenizers_vq.contract import Key
 
 EXAMPLES: dict[type[Masking], list[Masking]] = {
     AnyToAnyMasking: [AnyToAnyMasking(), AnyToAnyMasking(single_target=0.3, condition_noise=0.4)],
+    InputsInsteadOfCodes: [InputsInsteadOfCodes(AnyToAnyMasking())],
 }
 ALL = [example for examples in EXAMPLES.values() for example in examples]
 

@@ -72,18 +72,24 @@ class TokenBatch:
 
     @classmethod
     def from_samples(
-        cls, samples: Sequence[Sample], modalities: Sequence[Modality], sample_id: Tensor | None = None
+        cls,
+        samples: Sequence[Sample],
+        modalities: Sequence[Modality],
+        sample_id: Tensor | None = None,
+        inputs: Sequence[Sample] | None = None,
     ) -> TokenBatch:
         """Flatten samples.
 
         Args:
             samples: each maps a modality name to codes (*grid, Q), or to a list of them for several segments.
-                Segments keep the mapping's order.
+                Segments keep the mapping's order. Modalities without codebooks have Q = 0.
             modalities: all modalities of the batch.
             sample_id: (B,) int64; 0..B-1 where not given.
+            inputs: for each sample, name -> continuous inputs (*grid, C), or a list of them, beside the codes of the
+                same grid.
 
         Raises:
-            ValueError: an unknown modality, or codes that do not fit its spec.
+            ValueError: an unknown modality, codes that do not fit its spec, or inputs that do not fit the codes.
         """
         specs = {m.name: m.spec for m in modalities}
         names = tuple(specs)
@@ -95,11 +101,11 @@ class TokenBatch:
             for name, value in sample.items():
                 if name not in specs:
                     raise ValueError(f"sample {index} has modality {name!r}, expected one of {names}")
-                for codes in [value] if isinstance(value, Tensor) else value:
+                for codes in _as_list(value):
                     specs[name].check_codes(codes, f"sample {index}, {name}")
                     shape = tuple(codes.shape[:-1]) + (1,) * (num_axes - len(specs[name].axes))
                     rows.append((index, names.index(name), filled[name], shape))
-                    flat[name].append(codes.reshape(-1, codes.shape[-1]).long())
+                    flat[name].append(codes.flatten(0, -2).long() if codes.ndim > 1 else codes[None].long())
                     filled[name] += flat[name][-1].shape[0]
         table = SegmentTable(
             torch.tensor([r[0] for r in rows], dtype=torch.int64),
@@ -114,7 +120,7 @@ class TokenBatch:
         ids = torch.arange(len(samples)) if sample_id is None else sample_id
         if ids.shape != (len(samples),):
             raise ValueError(f"sample_id of shape {tuple(ids.shape)} for {len(samples)} samples")
-        return cls(names, codes_by_name, table, ids.long())
+        return cls(names, codes_by_name, table, ids.long(), _flat_inputs(samples, inputs or ()))
 
     def keep_segments(self, is_kept: Tensor) -> TokenBatch:
         """Leave out the segments where is_kept (S,) is False; all samples stay, also empty ones."""
@@ -152,12 +158,42 @@ class TokenBatch:
         return codes.reshape(*shape, codes.shape[-1])
 
     def samples(self, modalities: Sequence[Modality]) -> list[dict[str, list[Tensor]]]:
-        """Inverse of `from_samples`: for each sample, name -> list of codes (*grid, Q)."""
+        """Inverse of `from_samples`: for each sample, name -> list of codes (*grid, Q), where the batch has codes."""
         num_axes = {m.name: len(m.spec.axes) for m in modalities}
         out: list[dict[str, list[Tensor]]] = [{} for _ in range(self.num_samples)]
         for index in range(len(self.segments)):
             name = self.names[int(self.segments.modality[index])]
+            if name not in self.codes:
+                continue
             codes = self.segment_codes(index)
             codes = codes.reshape(*codes.shape[: num_axes[name]], codes.shape[-1])
             out[int(self.segments.sample[index])].setdefault(name, []).append(codes)
         return out
+
+
+def _as_list(value: Tensor | Sequence[Tensor]) -> Sequence[Tensor]:
+    return [value] if isinstance(value, Tensor) else value
+
+
+def _flat_inputs(samples: Sequence[Sample], inputs: Sequence[Sample]) -> dict[str, Tensor]:
+    """name -> (n, C), in the order of the codes; every segment of a modality has them, or none has."""
+    if inputs and len(inputs) != len(samples):
+        raise ValueError(f"continuous inputs of {len(inputs)} samples for {len(samples)} samples")
+    flat: dict[str, list[Tensor]] = {name: [] for given in inputs for name in given}
+    for index, sample in enumerate(samples if flat else ()):
+        for name in [*sample, *(name for name in inputs[index] if name not in sample)]:
+            if name not in flat:
+                continue
+            grids = [tuple(codes.shape[:-1]) for codes in _as_list(sample.get(name, []))]
+            values = _as_list(inputs[index].get(name, []))
+            found = [tuple(value.shape[:-1]) for value in values]
+            if grids != found:
+                raise ValueError(
+                    f"sample {index}, {name}: continuous inputs on grids {found}, expected those of its codes, {grids}"
+                )
+            flat[name] += [value.reshape(-1, value.shape[-1]) for value in values]
+    widths = {name: sorted({value.shape[1] for value in values}) for name, values in flat.items()}
+    uneven = {name: width for name, width in widths.items() if len(width) != 1}
+    if uneven:
+        raise ValueError(f"continuous inputs of several widths, or none at all: {uneven}")
+    return {name: torch.cat(values) for name, values in flat.items()}

@@ -16,7 +16,8 @@ class TokenSpec:
     """Geometry of the tokens of one tokenizer.
 
     Args:
-        codebook_size: number of codes in each codebook.
+        codebook_size: number of codes in each codebook; 0 (and num_codebooks 0) where positions have continuous
+            inputs alone, which are given and never asked for (frozen embeddings, pixels).
         num_codebooks: codes at one position (residual levels, factorised sub-ids).
         axes: names of the position axes, slowest first, e.g. ("y", "x") or ("t",); () for a single label token.
         grid: tokens along each axis; None marks the one axis whose length varies. Default: one varying axis.
@@ -44,9 +45,13 @@ class TokenSpec:
         self._check()
 
     def _check(self) -> None:
-        if self.codebook_size < 1 or self.num_codebooks < 1:
+        if min(self.codebook_size, self.num_codebooks) < 1 and (self.codebook_size, self.num_codebooks) != (
+            0,
+            0,
+        ):
             raise ValueError(
-                f"codebook_size={self.codebook_size} and num_codebooks={self.num_codebooks} must be at least 1"
+                f"codebook_size={self.codebook_size} and num_codebooks={self.num_codebooks} must be at least 1, or "
+                "both 0 for continuous inputs without codes"
             )
         if len(set(self.axes)) != len(self.axes):
             raise ValueError(f"axes={self.axes} names an axis twice; give each axis its own name")
@@ -74,6 +79,11 @@ class TokenSpec:
     def _grid(self) -> tuple[int | None, ...]:
         assert self.grid is not None
         return self.grid
+
+    @property
+    def has_codes(self) -> bool:
+        """False where positions have continuous inputs alone."""
+        return self.num_codebooks > 0
 
     @property
     def is_fixed(self) -> bool:

@@ -66,11 +66,6 @@ TEXT = Modality("text", TokenSpec(7, 1, ("t",), max_length=20))
         (PositionConfig, {"bias": "cosine"}, "bias='cosine'"),
         (
             PositionConfig,
-            {"source": "sample", "learned": None, "bias": "table_2d"},
-            "bias='table_2d' with source='sample'",
-        ),
-        (
-            PositionConfig,
             {"bias": "alibi", "is_bias_shared": False},
             "is_bias_shared=False with bias='alibi'",
         ),
