@@ -1,0 +1,1 @@
+"""Sections of `python -m benchmarks.gpu`, one file each; every section is a generator of rows."""

@@ -1,0 +1,180 @@
+"""Training steps of the base encoder on packed batches: tokens per second, utilisation, recompiles, kernels."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+from torch._dynamo.utils import counters
+
+from benchmarks.on_gpu.kernels import kernel_shares
+from benchmarks.on_gpu.setting import PEAK, Row, Setting, matrix_weights, rounds_of
+from benchmarks.work import ExactShare, random_tokens
+from maskmm.masking.base import MaskedSequence
+from maskmm.model import MaskedTransformer
+from maskmm.objectives.cross_entropy import MaskedCrossEntropy, total_loss
+from maskmm.optim import OptimConfig, build_optimizer
+from maskmm.packing import Packer
+from tokenizers_vq.contract import Key, Modality, TokenBudget, TokenSpec
+
+SHARE = 0.3
+GOALS = {512: 685e3, 1024: 624e3, 2048: 529e3}  # tokens per second at 40 % of the peak
+
+
+class Packed:
+    """Batches of one shape, whatever the lengths in them; a sample's rows count its [CLS].
+
+    Args:
+        setting: of the run.
+    """
+
+    def __init__(self, setting: Setting) -> None:
+        self.setting, self.longest = setting, setting.pick(2048, 64)
+        self.rows = setting.pick(65536, 256)
+        self.text = Modality("text", TokenSpec(setting.pick(8192, 64), axes=("t",), max_length=self.longest))
+        capacity = {"text": round(SHARE * self.rows), "text.length": 1}
+        budget = TokenBudget(self.rows, samples=setting.pick(512, 64))
+        self.packer = Packer([self.text], ExactShare(SHARE), target_capacity=capacity, budget=budget)
+
+    def full(self, length: int, seed: int) -> MaskedSequence:
+        """Every sample has `length` rows."""
+        return self._pack([length] * (self.rows // length), seed)
+
+    def mixed(self, longest: int, seed: int) -> MaskedSequence:
+        """Lengths spread evenly up to 0.8 of the longest (a padded batch would be filled to 0.4)."""
+        generator = torch.Generator().manual_seed(seed)
+        lengths: list[int] = []
+        while True:
+            length = int(torch.randint(4, int(0.8 * longest), (), generator=generator))
+            if sum(lengths) + length > self.rows:
+                return self._pack(lengths, seed)
+            lengths.append(length)
+
+    def _pack(self, lengths: list[int], seed: int) -> MaskedSequence:
+        tokens = random_tokens([n - 1 for n in lengths], self.text, seed)
+        return self.packer(tokens, Key(seed)).to(self.setting.device)
+
+
+class Trainer:
+    """A whole training step: autocast forward, backward, gradient clipping, fused AdamW.
+
+    Args:
+        setting: of the run.
+        model: to train.
+    """
+
+    def __init__(self, setting: Setting, model: MaskedTransformer) -> None:
+        self.setting, self.model = setting, model
+        self.objective = MaskedCrossEntropy()
+        self.optimizer = build_optimizer([model], OptimConfig(lr=1e-4))
+        self.compiled_loss = setting.compiled(self.loss, fullgraph=setting.is_whole)
+
+    def loss(self, batch: MaskedSequence) -> Tensor:
+        parts = self.objective(self.model, batch, Key(0)).parts
+        return total_loss(parts, {name: count for name, (_, count) in parts.items()}, {})
+
+    def step(self, batch: MaskedSequence) -> None:
+        with self.setting.autocast():
+            loss = self.compiled_loss(batch)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def check(self, batch: MaskedSequence) -> float:
+        """Compiled loss against the eager one; the first call compiles.
+
+        Raises:
+            AssertionError: they differ by more than bf16 rounding.
+        """
+        with torch.no_grad(), self.setting.autocast():
+            eager = float(self.loss(batch))
+        with self.setting.autocast():
+            ours = float(self.compiled_loss(batch).detach())
+        assert abs(ours - eager) <= 1e-2 * abs(eager), f"compiled loss {ours}, eager {eager}"
+        return ours
+
+
+def flops_per_token(model: MaskedTransformer, batch: MaskedSequence) -> float:
+    """Of a training step on real rows: weights, attention, and the logits that are asked."""
+    lengths = _real_lengths(batch)
+    reached = float(lengths.square().sum() / lengths.sum())
+    asked = sum(int(t.is_real.sum()) for t in batch.target_rows) / float(lengths.sum())
+    config, spec = model.config, model.vocabulary.modalities[0].spec
+    head = 6.0 * spec.codebook_size * config.width * asked
+    return 6.0 * matrix_weights(model) + 12.0 * config.depth * config.width * reached + head
+
+
+def training(setting: Setting) -> Iterator[Row]:
+    """One compiled step for all: packs of 512, 1024 and 2048, then 50 batches of mixed lengths; kernels of each."""
+    packed = Packed(setting)
+    model = setting.base_model(packed.packer.vocabulary, packed.longest)
+    trainer = Trainer(setting, model)
+    yield first_step(trainer, packed)
+    batches = {}
+    for length in (512, 1024, 2048) if not setting.is_tiny else (32, 64):
+        batches[length] = [packed.full(length, seed) for seed in range(4)]
+        goal = {"goal_tokens_per_s": GOALS.get(length)}
+        yield throughput(f"training, packed, T={length}", trainer, batches[length]) | goal
+    yield _changing_lengths(trainer, packed, setting.pick(512, 32))
+    for length, (batch, *_) in batches.items():
+        yield from kernel_shares(setting, lambda b=batch: trainer.step(b), f"training, T={length}")
+
+
+def first_step(trainer: Trainer, packed: Packed) -> Row:
+    """Compiles, and checks the compiled loss against the eager one."""
+    batch = packed.full(packed.longest, seed=9)
+    start = time.perf_counter()
+    loss = trainer.check(batch)
+    trainer.step(batch)
+    trainer.setting.wait()
+    return {
+        "row": "training, first step",
+        "seconds": round(time.perf_counter() - start, 1),
+        "loss": round(loss, 4),
+    }
+
+
+def throughput(name: str, trainer: Trainer, batches: list[MaskedSequence], rounds: int = 5) -> Row:
+    """Throughput over whole rounds of the batches, each batch three times a round."""
+    setting, model = trainer.setting, trainer.model
+    repeats = setting.pick(3 * len(batches), 1)
+    call: Callable[[int], None] = lambda index: trainer.step(batches[index % len(batches)])  # noqa: E731
+    setting.seconds(call, setting.pick(8, 1))
+    setting.peak_gib()
+    median, best, worst = rounds_of(lambda: setting.seconds(call, repeats), rounds)
+    tokens = sum(int(_real_lengths(b).sum()) for b in batches) / len(batches)
+    flops = sum(flops_per_token(model, b) for b in batches) / len(batches)
+    return {
+        "row": name,
+        "tokens_per_s": round(tokens / median),
+        "utilisation": round(tokens * flops / median / PEAK, 4),
+        "goal_utilisation": 0.40,
+        "step_ms": round(1e3 * median, 2),
+        "step_ms_range": [round(1e3 * best, 2), round(1e3 * worst, 2)],
+        "mflop_per_token": round(flops / 1e6),
+        "rows": batches[0].inputs.num_rows,
+        "fill": round(tokens / batches[0].inputs.num_rows, 4),
+        "peak_gib": setting.peak_gib(),
+    }
+
+
+def _changing_lengths(trainer: Trainer, packed: Packed, longest: int) -> Row:
+    """50 batches of other lengths each through the graph that the full batches compiled."""
+    batches = [packed.mixed(longest, 100 + seed) for seed in range(trainer.setting.pick(50, 3))]
+    before = counters["stats"]["unique_graphs"]
+    for batch in batches:
+        trainer.step(batch)
+    row = throughput(f"training, mixed lengths, T<={longest}", trainer, batches[:8], rounds=3)
+    return row | {
+        "recompiles": counters["stats"]["unique_graphs"] - before,
+        "graph_breaks": sum(counters["graph_break"].values()),
+        "batches_of_changing_lengths": len(batches),
+    }
+
+
+def _real_lengths(batch: MaskedSequence) -> Tensor:
+    sequence = batch.inputs
+    return sequence.cu_seqlens.diff()[sequence.sample_id >= 0].double()

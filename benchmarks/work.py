@@ -1,0 +1,75 @@
+"""What benchmarks work on: seeded lengths, packed random codes, maskings with an exact share, floors in operations."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from maskmm.masking.base import MaskedSequence, Masking, masked_at
+from maskmm.ranking import rank_within
+from maskmm.sequence import TokenSequence, pack, take_samples
+from maskmm.vocabulary import Vocabulary
+from tokenizers_vq.contract import Key, Modality, TokenBatch, TokenSpec
+
+
+def lengths_of(count: int, longest: int, fill: float, seed: int = 0) -> list[int]:
+    """Lengths between 1 and `longest` with a mean of about fill * longest; one has the longest."""
+    generator = torch.Generator().manual_seed(seed)
+    spread = torch.rand(count - 1, generator=generator) * 2 * fill
+    return [longest, *(spread.clamp(1 / longest, 1.0) * longest).long().tolist()]
+
+
+def random_tokens(lengths: list[int], modality: Modality, seed: int = 1) -> TokenBatch:
+    """A sample of random codes for each length."""
+    generator = torch.Generator().manual_seed(seed)
+    size = modality.spec.codebook_size
+    samples = [{modality.name: torch.randint(size, (n, 1), generator=generator)} for n in lengths]
+    return TokenBatch.from_samples(samples, [modality])
+
+
+def text_sequence(lengths: list[int], vocabulary: Vocabulary) -> TokenSequence:
+    """Packed random codes of the vocabulary's text, without [CLS], longest first as the Packer lays them."""
+    text = vocabulary.modalities[0]
+    sequence = pack(random_tokens(lengths, text), vocabulary, has_cls=False)
+    return take_samples(sequence, torch.tensor(lengths).argsort(descending=True, stable=True))
+
+
+def text_vocabulary(num_codes: int, longest: int) -> Vocabulary:
+    """One modality "text" of one codebook, of at most `longest` tokens."""
+    return Vocabulary([Modality("text", TokenSpec(num_codes, axes=("t",), max_length=longest))])
+
+
+class ExactShare(Masking):
+    """Hides and asks the same share of every batch's tokens, so that each step does the same work.
+
+    Args:
+        share: of the rows that hold codes.
+    """
+
+    def __init__(self, share: float) -> None:
+        self.share = share
+
+    def __call__(self, sequence: TokenSequence, key: Key) -> MaskedSequence:
+        rows = (sequence.segment >= 0).nonzero().flatten()
+        draw = key.uniform(sequence.sample_id[sequence.sample[rows]], sequence.row_in_sample()[rows])
+        is_masked = torch.zeros(sequence.ids.shape, dtype=torch.bool)
+        chosen = rank_within(torch.zeros_like(rows), draw) < round(self.share * len(rows))
+        is_masked[rows, 0] = chosen
+        return masked_at(sequence, is_masked)
+
+
+def trunk_flops(blocks: nn.Module, width: int, lengths: list[int], is_training: bool) -> float:
+    """Multiplications and additions of the matrix products on real rows, attention included.
+
+    Two for each weight and row, 4 D for each pair of rows of a sample and layer; training counts three forwards.
+
+    Args:
+        blocks: the encoder's layers; their matrices are counted.
+        width: D of the attention (heads times head width).
+        lengths: real rows of each sample.
+        is_training: forward and backward.
+    """
+    weights = sum(p.numel() for p in blocks.parameters() if p.ndim == 2)
+    depth = len(list(blocks.children()))
+    forward = 2.0 * weights * sum(lengths) + 4.0 * depth * width * sum(n * n for n in lengths)
+    return 3 * forward if is_training else forward
