@@ -9,16 +9,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from tokenizers_vq.contract import Key, Quantized
-from tokenizers_vq.quantizers.base import Quantizer, straight_through
+from tokenizers_vq.contract import Quantized
+from tokenizers_vq.quantizers.base import straight_through
 from tokenizers_vq.quantizers.distributed import sum_over_ranks
 from tokenizers_vq.quantizers.kmeans import kmeans
 from tokenizers_vq.quantizers.lookup import nearest_code
 from tokenizers_vq.quantizers.revival import fresh_codes
+from tokenizers_vq.quantizers.single import SingleCodebook
 from tokenizers_vq.quantizers.usage import CodeUsage
 
 
-class CosineVQ(Quantizer):
+class CosineVQ(SingleCodebook):
     """One codebook of unit vectors; latents are brought to unit length, and the gradient passes that.
 
     VQ-KD's and BEATs' quantizer is `ProjectedQuantizer(768, CosineVQ(8192, 32))`: few dimensions keep all codes used.
@@ -37,8 +38,6 @@ class CosineVQ(Quantizer):
         ValueError: sizes below 1, decay outside [0, 1), an unknown init.
     """
 
-    codebook_KD: Tensor
-
     def __init__(
         self,
         codebook_size: int,
@@ -49,17 +48,9 @@ class CosineVQ(Quantizer):
         revive_below: float = 0.1,
         seed: int = 0,
     ) -> None:
-        super().__init__()
-        if codebook_size < 1 or dim < 1:
-            raise ValueError(f"codebook_size={codebook_size} and dim={dim} must be at least 1")
-        if init not in ("kmeans", "normal"):
-            raise ValueError(f"init={init!r}: expected 'kmeans' or 'normal'")
-        self.codebook_size, self.dim, self.num_codebooks = codebook_size, dim, 1
+        super().__init__(codebook_size, dim, init, seed, "cosine vq")
         self.decay, self.commitment = decay, commitment
-        self._uses_kmeans = init == "kmeans"
-        self._key = Key(seed).fold("cosine vq")
-        start = torch.randn(codebook_size, dim, generator=torch.Generator().manual_seed(seed))
-        self.register_buffer("codebook_KD", nn.functional.normalize(start, dim=1))
+        self.register_buffer("codebook_KD", nn.functional.normalize(self.normal_codes(), dim=1))
         self.usage = CodeUsage(codebook_size, decay=decay, dead_below=revive_below)
 
     def encode(self, latents: Tensor) -> Tensor:
@@ -67,10 +58,6 @@ class CosineVQ(Quantizer):
         self.check_latents(latents)
         unit_ND = nn.functional.normalize(latents.reshape(-1, self.dim).float(), dim=1)
         return nearest_code(unit_ND, self.codebook_KD).reshape(*latents.shape[:-1], 1)
-
-    def decode(self, codes: Tensor) -> Tensor:
-        """Code vectors (..., dim) of unit length of codes (..., 1)."""
-        return nn.functional.embedding(codes[..., 0], self.codebook_KD)
 
     def forward(self, latents: Tensor, is_valid: Tensor | None = None) -> Quantized:
         """Nearest direction; in training mode the codebook follows. Metrics: usage, perplexity, dead, revived."""
@@ -88,10 +75,6 @@ class CosineVQ(Quantizer):
             self._learn(x_ND, codes_N, weight_N, self.usage.update(codes, is_valid)[0])
         metrics = self.usage.metrics() | {"revived": revived}
         return Quantized(straight_through(unit, quantized).to(latents.dtype), codes, loss, metrics)
-
-    def code_vectors(self) -> Tensor:
-        """(1, codebook_size, dim), detached."""
-        return self.codebook_KD.detach()[None]
 
     @torch.no_grad()
     def _learn(self, x_ND: Tensor, codes_N: Tensor, weight_N: Tensor, count_K: Tensor) -> None:

@@ -11,16 +11,17 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from tokenizers_vq.contract import Key, Quantized
-from tokenizers_vq.quantizers.base import Quantizer, straight_through
+from tokenizers_vq.contract import Quantized
+from tokenizers_vq.quantizers.base import straight_through
 from tokenizers_vq.quantizers.kmeans import kmeans
 from tokenizers_vq.quantizers.lookup import nearest_code
 from tokenizers_vq.quantizers.regularisers import Regulariser
 from tokenizers_vq.quantizers.revival import fresh_codes
+from tokenizers_vq.quantizers.single import SingleCodebook
 from tokenizers_vq.quantizers.usage import CodeUsage
 
 
-class GradientVQ(Quantizer):
+class GradientVQ(SingleCodebook):
     """One codebook, a parameter: codes are drawn to their latents by a loss, not by averages.
 
     Args:
@@ -52,30 +53,19 @@ class GradientVQ(Quantizer):
         revive_below: float = 0.1,
         seed: int = 0,
     ) -> None:
-        super().__init__()
-        if codebook_size < 1 or dim < 1:
-            raise ValueError(f"codebook_size={codebook_size} and dim={dim} must be at least 1")
+        super().__init__(codebook_size, dim, init, seed, "gradient vq")
         if metric not in ("euclidean", "cosine"):
             raise ValueError(f"metric={metric!r}: expected 'euclidean' or 'cosine'")
-        if init not in ("kmeans", "normal"):
-            raise ValueError(f"init={init!r}: expected 'kmeans' or 'normal'")
-        self.codebook_size, self.dim, self.num_codebooks = codebook_size, dim, 1
         self.commitment, self.codebook_weight = commitment, codebook_weight
         self.regularisers = tuple(regularisers)
-        self._is_cosine, self._uses_kmeans = metric == "cosine", init == "kmeans"
-        self._key = Key(seed).fold("gradient vq")
-        start = torch.randn(codebook_size, dim, generator=torch.Generator().manual_seed(seed))
-        self.codebook_KD = nn.Parameter(start)
+        self._is_cosine = metric == "cosine"
+        self.codebook_KD = nn.Parameter(self.normal_codes())
         self.usage = CodeUsage(codebook_size, dead_below=revive_below)
 
     def encode(self, latents: Tensor) -> Tensor:
         """Codes (..., 1) int64 of latents (..., dim)."""
         self.check_latents(latents)
         return self._lookup(latents.reshape(-1, self.dim)).reshape(*latents.shape[:-1], 1)
-
-    def decode(self, codes: Tensor) -> Tensor:
-        """Code vectors (..., dim) of codes (..., 1)."""
-        return nn.functional.embedding(codes[..., 0], self.codebook_KD)
 
     def forward(self, latents: Tensor, is_valid: Tensor | None = None) -> Quantized:
         """Nearest code, straight-through gradient. Metrics: usage, perplexity, dead, revived.
@@ -105,10 +95,6 @@ class GradientVQ(Quantizer):
             loss,
             self.usage.metrics() | {"revived": revived},
         )
-
-    def code_vectors(self) -> Tensor:
-        """(1, codebook_size, dim), detached."""
-        return self.codebook_KD.detach()[None]
 
     def _lookup(self, x_ND: Tensor) -> Tensor:
         if not self._is_cosine:

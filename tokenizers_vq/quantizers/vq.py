@@ -11,18 +11,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tokenizers_vq.contract import Key, Quantized
-from tokenizers_vq.quantizers.base import Quantizer, straight_through
+from tokenizers_vq.contract import Quantized
+from tokenizers_vq.quantizers.base import straight_through
 from tokenizers_vq.quantizers.distributed import from_first_rank, sum_over_ranks
 from tokenizers_vq.quantizers.kmeans import kmeans, pick_rows
 from tokenizers_vq.quantizers.lookup import nearest_code
+from tokenizers_vq.quantizers.single import SingleCodebook
 from tokenizers_vq.quantizers.statistics import perplexity
 
 _EPSILON = 1e-5
 _USAGE_WINDOW = 100  # training steps that the reported usage looks back
 
 
-class VectorQuantizer(Quantizer):
+class VectorQuantizer(SingleCodebook):
     """One codebook. Everything it learns or counts is in its state_dict, so that training resumes exactly.
 
     Args:
@@ -39,7 +40,6 @@ class VectorQuantizer(Quantizer):
         ValueError: sizes below 1, decay outside [0, 1), an unknown init.
     """
 
-    codebook_KD: Tensor
     ema_count_K: Tensor
     ema_sum_KD: Tensor
     last_used_K: Tensor
@@ -55,35 +55,24 @@ class VectorQuantizer(Quantizer):
         revive_below: float = 0.1,
         seed: int = 0,
     ) -> None:
-        super().__init__()
-        if codebook_size < 1 or dim < 1:
-            raise ValueError(f"codebook_size={codebook_size} and dim={dim} must be at least 1")
+        super().__init__(codebook_size, dim, init, seed, "vq")
         if not 0 <= decay < 1:
             raise ValueError(f"decay={decay}: expected 0 <= decay < 1")
-        if init not in ("kmeans", "normal"):
-            raise ValueError(f"init={init!r}: expected 'kmeans' or 'normal'")
-        self.codebook_size, self.dim, self.num_codebooks = codebook_size, dim, 1
         self.decay, self.commitment, self.revive_below = decay, commitment, revive_below
-        self._key = Key(seed).fold("vq")
-        start = torch.randn(codebook_size, dim, generator=torch.Generator().manual_seed(seed))
+        start = self.normal_codes()
         self.register_buffer("codebook_KD", start)
         self.register_buffer("ema_count_K", torch.ones(codebook_size))
         self.register_buffer("ema_sum_KD", start.clone())
         self.register_buffer("last_used_K", torch.zeros(codebook_size, dtype=torch.int64))
         self.register_buffer("num_updates", torch.zeros((), dtype=torch.int64))
-        # Python's copies of num_updates and of the start: reading a tensor would make a GPU wait each step.
+        # Python's copy of num_updates: reading a tensor would make a GPU wait each step.
         self._step = 0
-        self._uses_kmeans = init == "kmeans"
         self.register_load_state_dict_post_hook(_read_step)
 
     def encode(self, latents: Tensor) -> Tensor:
         """Codes (..., 1) int64 of latents (..., dim)."""
         self.check_latents(latents)
         return nearest_code(latents.reshape(-1, self.dim), self.codebook_KD).reshape(*latents.shape[:-1], 1)
-
-    def decode(self, codes: Tensor) -> Tensor:
-        """Code vectors (..., dim) of codes (..., 1)."""
-        return nn.functional.embedding(codes[..., 0], self.codebook_KD)
 
     def forward(self, latents: Tensor, is_valid: Tensor | None = None) -> Quantized:
         """Nearest code, straight-through gradient; in training mode the codebook follows the latents.
