@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from maskmm.nn.context import LayerContext
 from maskmm.nn.feed_forward import build_feed_forward
+from maskmm.nn.mixer import Mixer
 from maskmm.nn.norm import build_norm
 from maskmm.nn.residual import Residual
 from maskmm.nn.self_attention import Attention
@@ -23,7 +24,7 @@ class PreNormBlock(nn.Module):
     def __init__(self, config: TransformerConfig, is_normed: bool = False) -> None:
         super().__init__()
         self.attention_norm = nn.Identity() if is_normed else build_norm(config.width, config.norm)
-        self.attention = Attention(config)
+        self.attention: Mixer = Attention(config)
         self.ffn_norm = build_norm(config.width, config.norm)
         self.ffn = build_feed_forward(config.width, config.ffn)
         self.attention_residual = Residual(config.width, config.residual)
@@ -47,7 +48,7 @@ class PostNormBlock(nn.Module):
         super().__init__()
         alpha = (2 * config.depth) ** 0.25 if config.norm.placement == "deepnorm" else 1.0
         self.attention_norm = build_norm(config.width, config.norm)
-        self.attention = Attention(config)
+        self.attention: Mixer = Attention(config)
         self.ffn_norm = build_norm(config.width, config.norm)
         self.ffn = build_feed_forward(config.width, config.ffn)
         self.attention_residual = Residual(config.width, config.residual, alpha)
@@ -70,7 +71,7 @@ class ParallelBlock(nn.Module):
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
         self.norm = build_norm(config.width, config.norm)
-        self.attention = Attention(config)
+        self.attention: Mixer = Attention(config)
         self.ffn = build_feed_forward(config.width, config.ffn)
         self.attention_residual = Residual(config.width, config.residual)
         self.ffn_residual = Residual(config.width, config.residual)

@@ -8,13 +8,14 @@ from torch import Tensor, nn
 from maskmm.nn.attention import attend
 from maskmm.nn.bias.gate import BiasGate
 from maskmm.nn.context import LayerContext
+from maskmm.nn.mixer import Mixer
 from maskmm.nn.projection import build_projection
 from maskmm.nn.query_key_norm import QueryKeyNorm
 from maskmm.nn.rotary import rotate
 from maskmm.nn.transformer_config import TransformerConfig
 
 
-class Attention(nn.Module):
+class Attention(Mixer):
     """Bidirectional self-attention inside each sample.
 
     Args:
