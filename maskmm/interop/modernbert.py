@@ -156,10 +156,8 @@ def export_fields(config: TransformerConfig, vocabulary: Vocabulary) -> dict[str
     kinds = [
         _GLOBAL if config.attention.window_of(layer) is None else _LOCAL for layer in range(config.depth)
     ]
-    bases = {
-        _GLOBAL: config.positions.rotary,
-        _LOCAL: config.positions.local_base or config.positions.rotary,
-    }
+    rotary = config.positions.rotary or 160_000.0
+    bases = {_GLOBAL: rotary, _LOCAL: config.positions.local_base or rotary}
     return {
         "architectures": ["ModernBertForMaskedLM" if config.head.kind == "dense" else "ModernBertModel"],
         "model_type": "modernbert",
