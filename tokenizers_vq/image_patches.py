@@ -20,7 +20,8 @@ class ImagePatches(Tokenizer):
         image_size: height and width in pixels.
         patch_size: p, pixels of a patch along each axis.
         mean, std: of each channel; patches are (x - mean) / std.
-        codebook_size: codes that a model's head predicts for a patch; they come from another tokenizer.
+        codebook_size: codes that a model's head predicts for a patch; they come from another tokenizer. 0 = patches
+            are inputs alone.
 
     Raises:
         ValueError: sizes that do not fit together.
@@ -34,7 +35,7 @@ class ImagePatches(Tokenizer):
         patch_size: int = 16,
         mean: Sequence[float] = (0.5, 0.5, 0.5),
         std: Sequence[float] = (0.5, 0.5, 0.5),
-        codebook_size: int = 1,
+        codebook_size: int = 0,
     ) -> None:
         super().__init__()
         if len(image_size) != 2 or any(size < patch_size or size % patch_size for size in image_size):
@@ -48,7 +49,9 @@ class ImagePatches(Tokenizer):
         self.image_size, self.patch_size = (image_size[0], image_size[1]), patch_size
         self.mean, self.std = tuple(mean), tuple(std)
         grid = (image_size[0] // patch_size, image_size[1] // patch_size)
-        self._spec = TokenSpec(codebook_size, axes=("y", "x"), grid=grid, stride=(patch_size, patch_size))
+        strides = (patch_size, patch_size)
+        num_codebooks = min(1, codebook_size)
+        self._spec = TokenSpec(codebook_size, num_codebooks, axes=("y", "x"), grid=grid, stride=strides)
 
     @property
     def spec(self) -> TokenSpec:
@@ -57,8 +60,8 @@ class ImagePatches(Tokenizer):
 
     @property
     def has_encoder(self) -> bool:
-        """False: codes come from elsewhere."""
-        return False
+        """False where codes come from elsewhere."""
+        return not self._spec.has_codes
 
     @property
     def has_decoder(self) -> bool:
@@ -67,6 +70,26 @@ class ImagePatches(Tokenizer):
 
     def inputs(self, media: Tensor) -> Tensor:
         """Patches (B H/p W/p, C p p) float32, each flattened channel first."""
+        self._check(media)
+        mean, std = (torch.tensor(v, device=media.device)[:, None, None] for v in (self.mean, self.std))
+        normalised = (media.float() - mean) / std
+        p = self.patch_size
+        return rearrange(normalised, "b c (y p) (x q) -> (b y x) (c p q)", p=p, q=p)
+
+    def encode(self, media: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """No codes, (B, H/p, W/p, 0) int64: where patches are.
+
+        Raises:
+            ValueError: where codes come from elsewhere.
+        """
+        self._check(media)
+        if not self.has_encoder:
+            raise ValueError(
+                "ImagePatches makes continuous inputs alone; expected a tokenizer that makes codes of this model's kind"
+            )
+        return torch.zeros(len(media), *self._spec.shape(), 0, dtype=torch.int64, device=media.device)
+
+    def _check(self, media: Tensor) -> None:
         check_float(media, "image")
         shape = (len(self.mean), *self.image_size)
         if media.ndim != 4 or media.shape[1:] != shape:
@@ -75,20 +98,6 @@ class ImagePatches(Tokenizer):
                 "convert first"
             )
         check_range(media, 0.0, 1.0, "image values", "give floats in [0, 1] (divide bytes by 255)")
-        mean, std = (torch.tensor(v, device=media.device)[:, None, None] for v in (self.mean, self.std))
-        normalised = (media.float() - mean) / std
-        p = self.patch_size
-        return rearrange(normalised, "b c (y p) (x q) -> (b y x) (c p q)", p=p, q=p)
-
-    def encode(self, media: Any, lengths: Tensor | None = None) -> NoReturn:
-        """Refused: see the class.
-
-        Raises:
-            ValueError: always.
-        """
-        raise ValueError(
-            "ImagePatches has no codes, only continuous inputs; give a tokenizer that makes codes of this model's kind"
-        )
 
     def decode(self, codes: Any) -> NoReturn:
         """Refused: see the class.
@@ -96,4 +105,4 @@ class ImagePatches(Tokenizer):
         Raises:
             ValueError: always.
         """
-        raise ValueError("ImagePatches has no decoder: its patches are inputs alone")
+        raise ValueError("patches are inputs alone and have no decoder; expected codes of another tokenizer")

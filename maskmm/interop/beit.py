@@ -44,7 +44,7 @@ _IGNORED = (
 
 
 def translate(public: PublicModel) -> Translation:
-    """Our configuration and weights; images without a masked-image head have one code and no head of use.
+    """Our configuration and weights; without a masked-image head images are inputs alone.
 
     Raises:
         ValueError: a field that the family cannot express.
@@ -64,7 +64,7 @@ def translate(public: PublicModel) -> Translation:
         fields.refuse_other("patch_size", [patch[0], patch[0]], (patch[0], patch[0]))
         patch = patch[0]
     config = _config(fields, image_size, patch, has_head, "layernorm.weight" in weights)
-    codebook_size = fields.get("vocab_size", 8192) if has_head else 1
+    codebook_size = fields.get("vocab_size", 8192) if has_head else 0
     vocabulary, tokenizer = image_vocabulary(image_size, patch, codebook_size, public.preprocessing)
     mask = "embeddings.mask_token" if "embeddings.mask_token" in weights else None
     rules = _rules(config, vocabulary, fields.get("num_channels", 3), patch, mask)
@@ -92,7 +92,6 @@ def _config(
         ),
         norm=NormConfig("layer", eps=fields.get("layer_norm_eps", 1e-12), has_bias=True, has_final=has_norm),
         positions=image_positions(
-            fields.source,
             fields.get("use_absolute_position_embeddings", False),
             "each" if each else "all" if shared else None,
             [size // patch for size in image_size],

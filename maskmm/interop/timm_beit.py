@@ -41,7 +41,7 @@ def translate(public: PublicModel) -> Translation:
     width, channels, patch, _ = weights["patch_embed.proj.weight"].shape
     grid, num_heads = _grid_and_heads(weights, source, public.fields.get("num_heads", None))
     config = _config(public, grid, num_heads)
-    vocabulary, tokenizer = image_vocabulary([size * patch for size in grid], patch, 1, public.preprocessing)
+    vocabulary, tokenizer = image_vocabulary([size * patch for size in grid], patch, 0, public.preprocessing)
     rules = _rules(config, vocabulary, (width, channels, patch, patch))
     return Translation(config, vocabulary, {IMAGE: tokenizer}, tuple(rules), weights, _IGNORED, source)
 
@@ -80,7 +80,7 @@ def _config(public: PublicModel, grid: tuple[int, int], num_heads: int) -> Trans
         ),
         ffn=FeedForwardConfig(weights["blocks.0.mlp.fc1.weight"].shape[0], "gelu", has_bias=True),
         norm=NormConfig("layer", eps=_EPS, has_bias=True, has_final="norm.weight" in weights),
-        positions=image_positions(public.fields.source, "pos_embed" in weights, bias, grid),
+        positions=image_positions("pos_embed" in weights, bias, grid),
         residual=ResidualConfig(layer_scale=0.1 if "blocks.0.gamma_1" in weights else None),
         embedding=EmbeddingConfig(has_modality=False, num_repeats=0),
         head=HeadConfig(has_bias=False),

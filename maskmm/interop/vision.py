@@ -26,7 +26,7 @@ def image_vocabulary(
     Args:
         image_size: height and width in pixels.
         patch_size: pixels of a patch along each axis.
-        codebook_size: codes that the head predicts; 1 where there is none.
+        codebook_size: codes that the head predicts; 0 where there is none.
         preprocessing: mean and standard deviation of each channel, if its publisher says.
 
     Raises:
@@ -57,27 +57,19 @@ def special_rows(vocabulary: Vocabulary, cls: str, mask: str | None) -> Rule:
     return Rule("embedding.codes.weight", (cls,) if mask is None else (cls, mask), to_ours, to_theirs)
 
 
-def image_positions(source: str, has_absolute: bool, bias: str | None, grid: Sequence[int]) -> PositionConfig:
+def image_positions(has_absolute: bool, bias: str | None, grid: Sequence[int]) -> PositionConfig:
     """How a BEiT knows where patches are.
 
     Args:
-        source: what to call the model.
         has_absolute: it adds a learned vector for each patch and [CLS].
         bias: whose tables of relative biases it has: "all" layers share one, "each" has its own, or None.
         grid: patches along each axis.
-
-    Raises:
-        ValueError: both kinds at once.
     """
-    if has_absolute and bias is not None:
-        raise ValueError(
-            f"{source} has absolute positions and relative position biases ({bias!r}), which a TransformerConfig "
-            "cannot express together; expected one of them"
-        )
-    if bias is not None:
-        return PositionConfig(
-            "segment", rotary=None, learned=None, bias="table_2d", is_bias_shared=bias == "all"
-        )
-    if has_absolute:
-        return PositionConfig("sample", rotary=None, learned="absolute", size=grid[0] * grid[1] + 1)
-    return PositionConfig("sample", rotary=None, learned=None)
+    return PositionConfig(
+        "sample",
+        rotary=None,
+        learned="absolute" if has_absolute else None,
+        size=grid[0] * grid[1] + 1 if has_absolute else None,
+        bias=None if bias is None else "table_2d",
+        is_bias_shared=bias != "each",
+    )

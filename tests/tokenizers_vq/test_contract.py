@@ -9,14 +9,19 @@ from typing import Any
 
 import pytest
 import torch
+from tokenizers import Tokenizer as Pieces
+from tokenizers import decoders, models, pre_tokenizers
 from torch import Tensor
 
 import tokenizers_vq
+from tokenizers_vq.audio.fbank_patches import FbankPatches
 from tokenizers_vq.audio.mel import MelVQ
 from tokenizers_vq.contract import Tokenizer, load_tokenizer
 from tokenizers_vq.image import ImageVQ
+from tokenizers_vq.image_patches import ImagePatches
+from tokenizers_vq.pretrained_text import PretrainedText
 from tokenizers_vq.quantizers import FSQ, CosineVQ, GumbelQuantizer, ProjectedQuantizer, VectorQuantizer
-from tokenizers_vq.text import WordPieceText
+from tokenizers_vq.text import UNKNOWN, WordPieceText
 from tokenizers_vq.trainable import TokenizerOutput, TrainableTokenizer
 from tokenizers_vq.vision import DVAE, VQGAN, VQKD, Teacher, ViTTokenizer
 
@@ -30,6 +35,18 @@ def images(count: int = 3, channels: int = 1) -> Tensor:
 def clips() -> list[Tensor]:
     generator = torch.Generator().manual_seed(0)
     return [torch.rand(size, generator=generator) - 0.5 for size in (640, 2000, 5000)]
+
+
+def long_clips() -> list[Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return [torch.rand(size, generator=generator) - 0.5 for size in (2800, 5000, 6400)]
+
+
+def pretrained_text() -> PretrainedText:
+    pieces = [UNKNOWN, *WordPieceText.from_texts(TEXTS, 60).vocabulary[1:]]
+    public = Pieces(models.WordPiece({piece: code for code, piece in enumerate(pieces)}, unk_token=UNKNOWN))
+    public.pre_tokenizer, public.decoder = pre_tokenizers.BertPreTokenizer(), decoders.WordPiece()
+    return PretrainedText(public.to_str(), 70, 12, {"[CLS]": 68, "[MASK]": 69})
 
 
 @dataclass(frozen=True)
@@ -123,6 +140,11 @@ EXAMPLES = {
     VQKD: [Example(small_vq_kd, images(), BAD_IMAGES)],
     DVAE: [Example(small_dvae, images(), BAD_IMAGES)],
     MelVQ: [Example(small_mel, clips(), BAD_CLIPS)],
+    ImagePatches: [
+        Example(lambda: ImagePatches((16, 16), 4, mean=(0.5,), std=(0.5,)), images(), BAD_IMAGES),
+    ],
+    FbankPatches: [Example(lambda: FbankPatches(max_seconds=0.4), long_clips(), BAD_CLIPS)],
+    PretrainedText: [Example(pretrained_text, TEXTS, BAD_TEXTS)],
     WordPieceText: [Example(lambda: WordPieceText.from_texts(TEXTS, 60, max_length=12), TEXTS, BAD_TEXTS)],
 }
 CASES = [pytest.param(e, id=f"{c.__name__}-{i}") for c, es in EXAMPLES.items() for i, e in enumerate(es)]

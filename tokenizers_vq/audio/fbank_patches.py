@@ -23,7 +23,7 @@ class FbankPatches(Tokenizer):
     """Waveforms at 16 kHz, list of (T,) float in [-1, 1] -> inputs (n, p p) of squares of a log Mel filter bank.
 
     Frames of 25 ms every 10 ms; the squares of a time step lie one after the other, low bands first. Frames that do not
-    fill a square are left out. `encode` says only where patches are: every one has code 0.
+    fill a square are left out. There are no codes: `encode` says only where patches are.
 
     Args:
         num_bands: Mel bands.
@@ -51,7 +51,8 @@ class FbankPatches(Tokenizer):
         self.num_bands, self.patch_size, self.mean, self.std = num_bands, patch_size, mean, std
         self._longest = int(max_seconds * _RATE)
         self._spec = TokenSpec(
-            1,
+            0,
+            0,
             axes=("t", "f"),
             grid=(None, num_bands // patch_size),
             max_length=max(1, self._num_steps(self._longest)),
@@ -70,10 +71,10 @@ class FbankPatches(Tokenizer):
         return False
 
     def encode(self, media: Tensor | Sequence[Tensor], lengths: Tensor | None = None) -> list[Tensor]:
-        """Zeros, list of (t, f, 1) int64: where the patches of each clip are."""
+        """No codes, list of (t, f, 0) int64: where the patches of each clip are."""
         _, sizes = self._clips(media, lengths)
         bands = self.num_bands // self.patch_size
-        return [torch.zeros(self._num_steps(size), bands, 1, dtype=torch.int64) for size in sizes.tolist()]
+        return [torch.zeros(self._num_steps(size), bands, 0, dtype=torch.int64) for size in sizes.tolist()]
 
     def inputs(self, media: Tensor | Sequence[Tensor], lengths: Tensor | None = None) -> Tensor:
         """Patches (n, p p) float32 of all clips, time slowest, each flattened frame by frame."""
@@ -86,7 +87,7 @@ class FbankPatches(Tokenizer):
         Raises:
             ValueError: always.
         """
-        raise ValueError("FbankPatches has no decoder: its patches are inputs alone")
+        raise ValueError("patches are inputs alone and have no decoder; expected codes of another tokenizer")
 
     def _clips(self, media: Tensor | Sequence[Tensor], lengths: Tensor | None) -> tuple[Tensor, Tensor]:
         shortest = _WINDOW + (self.patch_size - 1) * _HOP
