@@ -146,10 +146,15 @@ class StepData(lightning.LightningDataModule):
         num_steps: training steps of the whole run.
         seed: decides everything random.
         num_workers: processes that make batches.
+
+    Raises:
+        ValueError: batch_size below 1.
     """
 
     def __init__(self, batch_size: int, num_steps: int, seed: int, num_workers: int) -> None:
         super().__init__()
+        if batch_size < 1:
+            raise ValueError(f"batch_size={batch_size} must be at least 1")
         self.batch_size = batch_size
         self.num_steps = num_steps
         self.seed = seed

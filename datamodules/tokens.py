@@ -140,19 +140,20 @@ class PairedTokens(StepData):
             num_parts: parts of a rank's step; under a token budget the packs say how many.
 
         Raises:
-            ValueError: no such store, a modality that it lacks, or a spec that is not the model's.
+            ValueError: no such store, a modality or an anchor that it lacks, or a spec that is not the model's.
         """
         store = TokenStore.open(self.store / split)
         for modality in self.modalities:
             self._check(store, modality)
         labels = {m.name: store.labels(m.name) for m in self.modalities}
         anchor = self.anchor or max(labels, key=lambda name: len(labels[name]))
+        pairing = ClassPairing(labels, anchor)
         draws_at_once = self.batch_size if self.budget is None else self.buffer_size
         plan = BatchPlan(len(labels[anchor]), draws_at_once, self.seed)
         source = PairedSamples(
             store,
             self.modalities,
-            ClassPairing(labels, anchor),
+            pairing,
             plan,
             Key(self.seed).fold(split),
             self.transforms,

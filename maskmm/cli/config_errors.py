@@ -9,6 +9,7 @@ import sys
 
 _PATH = re.compile(r"""^(?:- )?(?:Parser key "(?P<key>.+)"|Problem with given class_path '(?P<cls>.+)'):$""")
 _OPTION = re.compile(r"Option '(?P<option>[^']+)' is not accepted")
+_TRAINER_OPTION = re.compile(r"does not accept option 'trainer\.(?P<option>[^'.]+)")
 _GIVEN = "Given value: "
 _CLASS = re.compile(r"<class '([^']+)'>")
 _NOISE = (
@@ -17,6 +18,10 @@ _NOISE = (
     "Errors:",
     "Expected a <class 'NoneType'>",
     "Given value type: ",
+    "Not a valid subclass of",
+    "Subclass types expect one of",
+    "a class path (str)",
+    "a dict with",
 )
 _MOST_VALUE = 60
 
@@ -45,8 +50,9 @@ def shorten(message: str) -> str:
             if len(value) <= _MOST_VALUE and not value.startswith("NestedArg("):
                 kept.append(f"(given: {value})")
         else:
-            option = _OPTION.search(line)
+            option, of_trainer = _OPTION.search(line), _TRAINER_OPTION.search(line)
             hint = _accepted(class_path, option["option"]) if option else ""
+            hint = _accepted("lightning.pytorch.Trainer", of_trainer["option"]) if of_trainer else hint
             plain = _CLASS.sub(r"\1", line.removeprefix("- ")).replace("typing.Literal", "one of ")
             kept.append(plain.replace("Expected a ", "expected ") + hint)
     return " ".join(kept)

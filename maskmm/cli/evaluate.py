@@ -12,15 +12,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the verb."""
     parser.add_argument("checkpoint", metavar="RUN", help="checkpoint folder or hub id")
     parser.add_argument("--corpus", default="digits", choices=("digits",), help="real media to judge against")
-    parser.add_argument("--cache", type=Path, metavar="DIR", help="folder that keeps the synthesised clips")
     parser.add_argument(
-        "--seed", type=int, default=0, help="of the corpus's split, and of everything generated"
+        "--cache", type=Path, metavar="DIR",
+        help="folder that keeps the synthesised clips; the quickstart's is its folder's cache (default: none is kept)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="N",
+        help="of the corpus's split, the one the checkpoint was trained with, and of everything generated "
+        "(default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--num-samples", type=int, metavar="N", help="of each generated kind (default: as in the quickstart)"
     )
     parser.add_argument(
-        "--num-samples", type=int, help="of each generated kind (default: as in the quickstart)"
+        "--num-held-out", type=int, metavar="N", help="most held-out images and clips (default: all)"
     )
-    parser.add_argument("--num-held-out", type=int, help="most held-out images and clips (default: all)")
-    parser.add_argument("--out", type=Path, default=Path("scores.json"), help="file for the scores")
+    parser.add_argument(
+        "--out", type=Path, default=Path("scores.json"), metavar="FILE",
+        help="for the scores (default: %(default)s)",
+    )  # fmt: skip
     parser.add_argument("--device", help="cpu (default), cuda, cuda:1 ...")
 
 

@@ -24,15 +24,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "paths", nargs="+", type=Path, metavar="PATH",
         help='files, folders, or .jsonl files of samples such as {"id": "a", "image": "a.png", "text": "a seven"}',
     )  # fmt: skip
-    parser.add_argument("--out", type=Path, required=True, help="folder for the shards")
-    parser.add_argument("--modality", help="modality of the files, where their suffix does not tell")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the shards")
     parser.add_argument(
-        "--layers", type=int, nargs="+", default=[-1], help="0 = embedding, -1 = last (default)"
+        "--modality", metavar="NAME", help="modality of the files, where their suffix does not tell"
     )
-    parser.add_argument("--pool", default="mean", choices=("mean", "cls", "all", "tokens", "map"))
-    parser.add_argument("--format", default="safetensors", choices=("safetensors", "webdataset"))
-    parser.add_argument("--shard-size", type=int, default=1024, help="samples in one file")
-    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument(
+        "--layers", type=int, nargs="+", default=[-1], metavar="N",
+        help="0 = embedding, -1 = last (default); several lie side by side",
+    )  # fmt: skip
+    parser.add_argument(
+        "--pool", default="mean", choices=("mean", "cls", "all", "tokens", "map"),
+        help="what a sample becomes: one vector (mean of its tokens, its [CLS] row, mean of all rows), a row a token, "
+        "or a map of the tokens' grid (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--format", default="safetensors", choices=("safetensors", "webdataset"),
+        help="of the shards (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--shard-size", type=int, default=1024, metavar="N", help="samples in one file (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--batch-size", type=int, default=64, metavar="N",
+        help="samples at once; changes no result (default: %(default)s)",
+    )  # fmt: skip
     parser.add_argument("--device", help="cpu (default), cuda, cuda:1 ...")
 
 
@@ -69,9 +84,10 @@ def _settle_manifest(args: argparse.Namespace, pipeline: Pipeline, items: list[I
         "samples_sha256": hashlib.sha256(names.encode()).hexdigest(),
     }
     path = args.out / MANIFEST
-    if path.exists():
+    # Without a shard, a manifest is all that a run left which failed: nothing was made of what it says.
+    if path.exists() and any(file.stem.isdecimal() for file in args.out.iterdir()):
         found = _read_manifest(path)
-        differing = sorted(key for key in settings if found.get(key) != settings[key])
+        differing = sorted(key.removesuffix("_sha256") for key in settings if found.get(key) != settings[key])
         if differing:
             raise ValueError(
                 f"{args.out} holds features made with another {', '.join(differing)}; give another --out, or remove it"

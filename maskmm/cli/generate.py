@@ -51,18 +51,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="one input of any modality: the text itself, or a file's path (may be given again)",
     )  # fmt: skip
     parser.add_argument("--requests", type=Path, metavar="FILE", help="JSONL file, one request a line")
-    parser.add_argument("--num-samples", type=int, help="how many, where there are no inputs")
-    parser.add_argument("--out", type=Path, default=Path("generated"), help="folder for the files")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--num-samples", type=int, metavar="N", help="how many, where there are no inputs")
+    parser.add_argument(
+        "--out", type=Path, default=Path("generated"), metavar="DIR",
+        help="folder for the files (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="same seed, same files (default: %(default)s)"
+    )
     for name, (kind, help_) in _SETTINGS.items():
         parser.add_argument(
-            f"--{name.replace('_', '-')}", type=kind, help=f"{help_} (default: the checkpoint's)"
+            f"--{name.replace('_', '-')}",
+            type=kind,
+            metavar="NAME" if kind is str else "X" if kind is float else "N",
+            help=f"{help_} (default: the checkpoint's)",
         )
     parser.add_argument(
         "--length", action="append", default=[], metavar="NAME=TOKENS",
         help="length of a target in tokens (default: sampled by the model)",
     )  # fmt: skip
-    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument(
+        "--batch-size", type=int, default=64, metavar="N",
+        help="samples at once; changes no result (default: %(default)s)",
+    )  # fmt: skip
     parser.add_argument("--device", help="cpu (default), cuda, cuda:1 ...")
 
 

@@ -17,15 +17,15 @@ from maskmm.cli.threads import settle_threads
 
 LIGHTNING_VERBS = {
     "fit": "train a tokenizer or a masked model; the config (-c FILE) names the classes",
-    "validate": "measure a checkpoint on the validation data",
+    "validate": "measure a checkpoint (--ckpt_path FILE) on the validation data",
     "test": "measure a checkpoint on the test data",
-    "predict": "run a checkpoint over data",
+    "predict": "run a checkpoint over data: features of a masked model, codes of a tokenizer",
 }
 VERBS = {
     "quickstart": "train tokenizers and one shared model on digits, captions and speech; gallery and scores",
     "generate": "any modalities in, any out, as files with a manifest",
     "extract": "features of media to safetensors or webdataset shards",
-    "evaluate": "one table of named metrics",
+    "evaluate": "one table of named metrics, each with sample count, interval and seed",
     "import": "weights of a known public model to a folder that describes itself",
     "export": "a Lightning checkpoint to a folder that describes itself, or a folder to transformers",
     "doctor": "check a config, its data and its tokenizers before an expensive run",

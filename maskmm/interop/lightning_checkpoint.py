@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import pickle
+import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,11 @@ def read_lightning(path: Path | str) -> dict[str, Any]:
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"{path} does not exist; give a .ckpt file written by `maskmm fit`")
+    # torch's files are zip archives, whose table of contents is at the end; anything else it would try to unpickle.
+    if not zipfile.is_zipfile(path):
+        raise ValueError(
+            f"{path} is truncated or no checkpoint; copy it again, or give a .ckpt file written by `maskmm fit`"
+        )
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
@@ -117,8 +123,13 @@ def export_tokenizer(
     try:
         told = yaml.safe_load(config.read_text())["model"]["init_args"]["tokenizer"]
         class_path, init_args = told["class_path"], told.get("init_args", {})
-    except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{config} names no tokenizer under model.init_args.tokenizer: {error!r}") from error
+    except yaml.YAMLError as error:
+        raise ValueError(f"{config} is no YAML: {error}") from error
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"{config} names no tokenizer under model.init_args.tokenizer ({error!r}); give the config of a "
+            "tokenizer's run"
+        ) from error
     found: Any = find_class(class_path, Tokenizer, allow)
     needed = {name: value for name, value in init_args.items() if name not in found.training_only}
     tokenizer = found(**rebuild(needed, allow))
@@ -163,4 +174,5 @@ def _load_part(module: nn.Module, weights: Mapping[str, Tensor], prefix: str, pa
     try:
         module.load_state_dict(own)
     except RuntimeError as error:
-        raise ValueError(f"{path} does not fit the model it says it holds: {error}") from error
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{path} does not fit the model it says it holds: {reason:.300}") from error

@@ -185,3 +185,10 @@ def test_wrong_modalities_are_named(folder: Path) -> None:
 def test_description_reads_nothing(tmp_path: Path) -> None:
     text = str(make_data(tmp_path / "absent"))
     assert text == "PairedTokens(batch_size=8, num_steps=10, seed=5, num_workers=0)"
+
+
+def test_wrong_numbers_and_anchors_are_named(folder: Path) -> None:
+    with pytest.raises(ValueError, match="batch_size=0 must be at least 1"):
+        make_data(folder, batch_size=0)
+    with pytest.raises(ValueError, match="anchor 'video' is none of the modalities image, speech, label"):
+        make_data(folder, anchor="video").batches("train")
