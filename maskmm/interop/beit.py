@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from maskmm.interop.fields import Fields
 from maskmm.interop.public_model import PublicModel
 from maskmm.interop.rules import Rule, linear, renamed, reshaped, rows_from, same, stacked
-from maskmm.interop.translation import Translation, codes_start
+from maskmm.interop.translation import Translation, margins
 from maskmm.interop.vision import IMAGE, image_positions, image_vocabulary, special_rows
 from maskmm.model import TransformerConfig
 from maskmm.nn.config import (
@@ -129,10 +129,10 @@ def _rules(
         rules += _block_rules(config, layer)
     rules += linear("norm", "layernorm") if config.norm.has_final else []
     if not config.head.is_tied:
-        start = codes_start(vocabulary, IMAGE)
+        around = margins(vocabulary, IMAGE)
         rules += [
-            rows_from("head_weight", "lm_head.weight", start),
-            rows_from("head_bias", "lm_head.bias", start),
+            rows_from("head_weight", "lm_head.weight", around),
+            rows_from("head_bias", "lm_head.bias", around),
         ]
     return rules
 

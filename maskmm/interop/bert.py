@@ -10,7 +10,7 @@ from torch import Tensor
 from maskmm.interop.fields import Fields
 from maskmm.interop.public_model import PublicModel
 from maskmm.interop.rules import Rule, linear, renamed, rows_from, same, stacked
-from maskmm.interop.translation import TEXT, Translation, codes_start, translate_text
+from maskmm.interop.translation import TEXT, Translation, margins, translate_text
 from maskmm.model import TransformerConfig
 from maskmm.nn.config import (
     AttentionConfig,
@@ -54,7 +54,7 @@ def translate(public: PublicModel) -> Translation:
     has_head = f"{_HEAD}.dense.weight" in weights
     head = HeadConfig("dense", activation=fields.activation("hidden_act", "gelu")) if has_head else None
     config = encoder_config(fields, head)
-    return translate_text(public, config, fields.need("vocab_size"), _rules, weights, _IGNORED)
+    return translate_text(public, config, fields.need("vocab_size"), make_rules, weights, _IGNORED)
 
 
 def encoder_config(fields: Fields, head: HeadConfig | None, offset: int = 0) -> TransformerConfig:
@@ -103,9 +103,7 @@ def encoder_config(fields: Fields, head: HeadConfig | None, offset: int = 0) -> 
 def encoder_rules(config: TransformerConfig, vocabulary: Vocabulary) -> list[Rule]:
     """Embedding and blocks, as BERT and RoBERTa name them."""
     rules = [
-        rows_from(
-            "embedding.codes.weight", "embeddings.word_embeddings.weight", codes_start(vocabulary, TEXT)
-        ),
+        rows_from("embedding.codes.weight", "embeddings.word_embeddings.weight", margins(vocabulary, TEXT)),
         same("embedding.positions.weight", "embeddings.position_embeddings.weight"),
         same("embedding.repeat.weight", "embeddings.token_type_embeddings.weight"),
         *linear("embedding_norm", "embeddings.LayerNorm"),
@@ -125,13 +123,14 @@ def encoder_rules(config: TransformerConfig, vocabulary: Vocabulary) -> list[Rul
     return rules
 
 
-def _rules(config: TransformerConfig, vocabulary: Vocabulary) -> list[Rule]:
+def make_rules(config: TransformerConfig, vocabulary: Vocabulary) -> list[Rule]:
+    """One rule for each of our weights."""
     encoder = encoder_rules(config, vocabulary)
     if config.head.kind == "linear":
         return encoder
     return [
         *encoder,
-        rows_from("head_bias", "cls.predictions.bias", codes_start(vocabulary, TEXT)),
+        rows_from("head_bias", "cls.predictions.bias", margins(vocabulary, TEXT)),
         *linear("head_transform.dense", f"{_HEAD}.dense"),
         *linear("head_transform.norm", f"{_HEAD}.LayerNorm"),
     ]

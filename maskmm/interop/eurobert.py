@@ -5,7 +5,7 @@ from __future__ import annotations
 from maskmm.interop.fields import Fields
 from maskmm.interop.public_model import PublicModel
 from maskmm.interop.rules import Rule, linear, renamed, rows_from, stacked
-from maskmm.interop.translation import TEXT, Translation, codes_start, translate_text
+from maskmm.interop.translation import TEXT, Translation, margins, translate_text
 from maskmm.model import TransformerConfig
 from maskmm.nn.config import (
     AttentionConfig,
@@ -74,11 +74,11 @@ def _base(fields: Fields) -> float:
 
 
 def _rules(config: TransformerConfig, vocabulary: Vocabulary) -> list[Rule]:
-    start, options = codes_start(vocabulary, TEXT), config.attention
+    around, options = margins(vocabulary, TEXT), config.attention
     sizes = [heads * config.head_width for heads in (options.num_heads, options.kv_heads, options.kv_heads)]
     kinds = ("weight", "bias") if options.has_out_bias else ("weight",)
     rules = [
-        rows_from("embedding.codes.weight", "embed_tokens.weight", start),
+        rows_from("embedding.codes.weight", "embed_tokens.weight", around),
         *linear("norm", "norm", False),
     ]
     for layer in range(config.depth):
@@ -93,6 +93,6 @@ def _rules(config: TransformerConfig, vocabulary: Vocabulary) -> list[Rule]:
             gates = [f"{theirs}.mlp.{part}_proj.{kind}" for part in ("gate", "up")]
             rules.append(stacked(f"{ours}.ffn.gate_up.{kind}", gates, [config.ffn.width] * 2))
         rules += linear(f"{ours}.ffn.down", f"{theirs}.mlp.down_proj", config.ffn.has_bias)
-    rules += [] if config.head.is_tied else [rows_from("head_weight", "lm_head.weight", start)]
-    rules += [rows_from("head_bias", "lm_head.bias", start)] if config.head.has_bias else []
+    rules += [] if config.head.is_tied else [rows_from("head_weight", "lm_head.weight", around)]
+    rules += [rows_from("head_bias", "lm_head.bias", around)] if config.head.has_bias else []
     return rules

@@ -17,7 +17,7 @@ from torch import Tensor
 from maskmm.interop import bert, modernbert
 from maskmm.interop.fields import Fields
 from maskmm.interop.public_model import PublicModel
-from maskmm.interop.rules import to_theirs
+from maskmm.interop.rules import Rule, to_theirs
 from maskmm.interop.translation import TEXT, Translation
 from maskmm.model import MaskedTransformer, TransformerConfig
 from maskmm.pipeline import Pipeline
@@ -33,15 +33,24 @@ class _Architecture:
     fields: Callable[[TransformerConfig, Vocabulary], dict[str, Any]]
     names: Callable[[Mapping[str, Tensor], bool], dict[str, Tensor]]
     translate: Callable[[PublicModel], Translation]
+    make_rules: Callable[[TransformerConfig, Vocabulary], list[Rule]]
     head_marker: str
 
 
 _ARCHITECTURES = {
     "bert": _Architecture(
-        bert.export_fields, bert.export_weights, bert.translate, "cls.predictions.transform.dense.weight"
+        bert.export_fields,
+        bert.export_weights,
+        bert.translate,
+        bert.make_rules,
+        "cls.predictions.transform.dense.weight",
     ),
     "modernbert": _Architecture(
-        modernbert.export_fields, modernbert.export_weights, modernbert.translate, "head.dense.weight"
+        modernbert.export_fields,
+        modernbert.export_weights,
+        modernbert.translate,
+        modernbert.make_rules,
+        "head.dense.weight",
     ),
 }
 ARCHITECTURES = tuple(_ARCHITECTURES)
@@ -90,14 +99,16 @@ def _to_public(
     back = architecture.translate(PublicModel(Fields(config, "the exported model"), names))
     _check_same(model.config, back.config, config["model_type"])
     ours = {name: p.detach().cpu().float() for name, p in model.named_parameters()}
-    return config, architecture.names(to_theirs(back.rules, ours), has_head)
+    rules = architecture.make_rules(model.config, model.vocabulary)
+    return config, architecture.names(to_theirs(rules, ours), has_head)
 
 
 def _check_modality(vocabulary: Vocabulary) -> None:
-    if vocabulary.names != (TEXT,) or vocabulary.num_codebooks != 1 or vocabulary.num_mask_kinds != 1:
+    own = {TEXT, f"{TEXT}.length"}  # the label of a text's length, which training adds, stays behind
+    if TEXT not in vocabulary.names or not own.issuperset(vocabulary.names) or vocabulary.num_mask_kinds != 1:
         raise ValueError(
-            f"the model has modalities {list(vocabulary.names)} with {vocabulary.num_codebooks} codebooks and "
-            f"{vocabulary.num_mask_kinds} mask kinds; transformers' text encoders have {TEXT!r} alone, one of each"
+            f"the model has modalities {list(vocabulary.names)} and {vocabulary.num_mask_kinds} mask kinds; "
+            f"transformers' text encoders have {TEXT!r} alone and one mask"
         )
     needed = {"[CLS]", "[MASK]"} if vocabulary.has_cls else set()
     lacking = sorted(needed - vocabulary.aliases.keys())

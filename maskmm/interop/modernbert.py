@@ -10,7 +10,7 @@ from torch import Tensor
 from maskmm.interop.fields import Fields
 from maskmm.interop.public_model import PublicModel
 from maskmm.interop.rules import Rule, linear, renamed, rows_from
-from maskmm.interop.translation import TEXT, Translation, codes_start, translate_text
+from maskmm.interop.translation import TEXT, Translation, margins, translate_text
 from maskmm.model import TransformerConfig
 from maskmm.nn.config import (
     AttentionConfig,
@@ -39,7 +39,7 @@ def translate(public: PublicModel) -> Translation:
     # A classifier has a head of its own under the same names.
     ignored = [r"classifier\..*", r"decoder\.weight" if config.head.is_tied else r"(?!)"]
     ignored += [r"head\..*"] if config.head.kind == "linear" else []
-    return translate_text(public, config, fields.need("vocab_size"), _rules, weights, ignored)
+    return translate_text(public, config, fields.need("vocab_size"), make_rules, weights, ignored)
 
 
 def _config(fields: Fields, has_head: bool) -> TransformerConfig:
@@ -127,10 +127,11 @@ def _base(fields: Fields, kind: str, older: str, default: float) -> float:
     return float(told.get("rope_theta", default))
 
 
-def _rules(config: TransformerConfig, vocabulary: Vocabulary) -> list[Rule]:
-    has_norm_bias, start = config.norm.has_bias, codes_start(vocabulary, TEXT)
+def make_rules(config: TransformerConfig, vocabulary: Vocabulary) -> list[Rule]:
+    """One rule for each of our weights."""
+    has_norm_bias, around = config.norm.has_bias, margins(vocabulary, TEXT)
     rules = [
-        rows_from("embedding.codes.weight", "embeddings.tok_embeddings.weight", start),
+        rows_from("embedding.codes.weight", "embeddings.tok_embeddings.weight", around),
         *linear("embedding_norm", "embeddings.norm", has_norm_bias),
         *linear("norm", "final_norm", has_norm_bias),
     ]
@@ -146,8 +147,8 @@ def _rules(config: TransformerConfig, vocabulary: Vocabulary) -> list[Rule]:
     if config.head.kind == "dense":
         rules += linear("head_transform.dense", "head.dense", config.head.has_dense_bias)
         rules += linear("head_transform.norm", "head.norm", has_norm_bias)
-        rules += [rows_from("head_bias", "decoder.bias", start)] if config.head.has_bias else []
-        rules += [] if config.head.is_tied else [rows_from("head_weight", "decoder.weight", start)]
+        rules += [rows_from("head_bias", "decoder.bias", around)] if config.head.has_bias else []
+        rules += [] if config.head.is_tied else [rows_from("head_weight", "decoder.weight", around)]
     return rules
 
 

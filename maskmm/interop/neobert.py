@@ -5,7 +5,7 @@ from __future__ import annotations
 from maskmm.interop.fields import Fields
 from maskmm.interop.public_model import PublicModel
 from maskmm.interop.rules import Rule, heads_apart, linear, renamed, rows_from, same
-from maskmm.interop.translation import TEXT, Translation, codes_start, translate_text
+from maskmm.interop.translation import TEXT, Translation, margins, translate_text
 from maskmm.model import TransformerConfig
 from maskmm.nn.config import (
     AttentionConfig,
@@ -57,9 +57,9 @@ def _config(fields: Fields, has_head: bool) -> TransformerConfig:
 
 
 def _rules(config: TransformerConfig, vocabulary: Vocabulary) -> list[Rule]:
-    start = codes_start(vocabulary, TEXT)
+    around = margins(vocabulary, TEXT)
     rules = [
-        rows_from("embedding.codes.weight", "encoder.weight", start),
+        rows_from("embedding.codes.weight", "encoder.weight", around),
         *linear("norm", "layer_norm", False),
     ]
     for layer in range(config.depth):
@@ -73,6 +73,6 @@ def _rules(config: TransformerConfig, vocabulary: Vocabulary) -> list[Rule]:
             same(f"{ours}.ffn_norm.weight", f"{theirs}.ffn_norm.weight"),
         ]
     if not config.head.is_tied:
-        rules.append(rows_from("head_weight", "decoder.weight", start))
-        rules.append(rows_from("head_bias", "decoder.bias", start))
+        rules.append(rows_from("head_weight", "decoder.weight", around))
+        rules.append(rows_from("head_bias", "decoder.bias", around))
     return rules

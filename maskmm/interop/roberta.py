@@ -5,7 +5,7 @@ from __future__ import annotations
 from maskmm.interop.bert import encoder_config, encoder_rules
 from maskmm.interop.public_model import PublicModel
 from maskmm.interop.rules import Rule, linear, renamed, rows_from
-from maskmm.interop.translation import TEXT, Translation, codes_start, translate_text
+from maskmm.interop.translation import TEXT, Translation, margins, translate_text
 from maskmm.model import TransformerConfig
 from maskmm.nn.config import HeadConfig
 from maskmm.vocabulary import Vocabulary
@@ -45,7 +45,7 @@ def _rules(config: TransformerConfig, vocabulary: Vocabulary) -> list[Rule]:
         return encoder
     return [
         *encoder,
-        rows_from("head_bias", "lm_head.bias", codes_start(vocabulary, TEXT)),
+        rows_from("head_bias", "lm_head.bias", margins(vocabulary, TEXT)),
         *linear("head_transform.dense", "lm_head.dense"),
         *linear("head_transform.norm", "lm_head.layer_norm"),
     ]

@@ -49,14 +49,15 @@ def stacked(ours: str, theirs: Sequence[str], sizes: Sequence[int]) -> Rule:
     return Rule(ours, tuple(theirs), lambda t: torch.cat(list(t)), lambda t: t.split(list(sizes)))
 
 
-def rows_from(ours: str, theirs: str, start: int) -> Rule:
-    """Rows `start` and on of our table, as many as theirs has; the rows before them (our specials) are zero."""
+def rows_from(ours: str, theirs: str, margins: tuple[int, int]) -> Rule:
+    """The rows of our table but for those before and after (our specials, other modalities), which are zero."""
+    before, after = margins
 
     def to_ours(tensors: Sequence[Tensor]) -> Tensor:
         (table,) = tensors
-        return F.pad(table, (0, 0) * (table.ndim - 1) + (start, 0))
+        return F.pad(table, (0, 0) * (table.ndim - 1) + (before, after))
 
-    return Rule(ours, (theirs,), to_ours, lambda tensor: (tensor[start:],))
+    return Rule(ours, (theirs,), to_ours, lambda table: (table[before : table.shape[0] - after],))
 
 
 def reshaped(ours: str, theirs: str, our_shape: Sequence[int], their_shape: Sequence[int]) -> Rule:

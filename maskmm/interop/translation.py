@@ -136,6 +136,7 @@ def translate_text(
     )
 
 
-def codes_start(vocabulary: Vocabulary, name: str) -> int:
-    """First row of a modality's codes in our joint table."""
-    return vocabulary.slice(name, 0).start
+def margins(vocabulary: Vocabulary, name: str) -> tuple[int, int]:
+    """Rows of our joint tables before and after those of a modality's codes."""
+    rows = vocabulary.slice(name, 0)
+    return rows.start, vocabulary.size - rows.stop

@@ -7,12 +7,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import load_file
 
+from maskmm.checkpoint import save_checkpoint
+from maskmm.checkpoint.warm_start import WarmStart
 from maskmm.cli.main import main
 from maskmm.interop import export_transformers, from_transformers
+from maskmm.module import MaskedModule
 from maskmm.pipeline import Pipeline
 from tests.maskmm.interop.conftest import bert_weights
+from tokenizers_vq.contract import ModalitySource
 
 Publish = Callable[..., Path]
 
@@ -38,6 +43,21 @@ def test_what_cannot_be_exported(published: Publish, toy_pipeline: Pipeline, tmp
     with pytest.raises(ValueError, match="is not empty"):
         export_transformers(pipeline, published(), "bert")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_model_that_was_trained_on_goes_back(published: Publish, tmp_path: Path) -> None:
+    pipeline = from_transformers(published())
+    save_checkpoint(tmp_path / "ours", pipeline.model, pipeline.tokenizers)
+    sources = [ModalitySource("text", str(tmp_path / "ours" / "tokenizers" / "text"))]
+    module = MaskedModule(sources, warm_start=WarmStart(str(tmp_path / "ours")))
+    assert module.vocabulary.names == ("text", "text.length")
+    with torch.no_grad():
+        module.model.embedding.codes.weight[module.vocabulary.slice("text", 0)] += 1
+    export_transformers(Pipeline(module.model, pipeline.tokenizers), tmp_path / "out", "bert")
+    weights, out = bert_weights(), load_file(tmp_path / "out" / "model.safetensors")
+    words = "bert.embeddings.word_embeddings.weight"
+    assert torch.equal(out[words], weights[words] + 1)
+    assert all(weights[name].equal(value) for name, value in out.items() if name != words)
 
 
 def test_the_commands(published: Publish, tmp_path: Path, capsys) -> None:
