@@ -53,7 +53,12 @@ class Codec:
 
     @torch.no_grad()
     def samples(
-        self, media: Mapping[str, Any], modalities: Sequence[Modality], with_inputs: Collection[str]
+        self,
+        media: Mapping[str, Any],
+        modalities: Sequence[Modality],
+        with_inputs: Collection[str],
+        known: Mapping[str, Codes] | None = None,
+        sample_id: Tensor | None = None,
     ) -> TokenBatch:
         """Tokens of B samples.
 
@@ -61,22 +66,27 @@ class Codec:
             media: modality name -> batch of media, all of B samples.
             modalities: of the model.
             with_inputs: modalities of which the model reads continuous inputs, beside or instead of codes.
+            known: modality name -> codes that stand for media.
+            sample_id: (B,) int64; 0 .. B - 1 where not given. It says B where there are neither media nor codes.
 
         Raises:
             ValueError: a modality without codes that the model does not read continuous inputs of, or the other way
                 round; media that the tokenizer refuses.
         """
-        size = same_size({name: num_samples_of(batch, name) for name, batch in media.items()})
+        sizes = {name: num_samples_of(batch, name) for name, batch in {**media, **(known or {})}.items()}
+        size = same_size(sizes) if sample_id is None else len(sample_id)
         bare = [name for name in media if not self.tokenizers[name].has_encoder]
-        for name in bare:
-            if name not in with_inputs:
+        for name in media:
+            has_codes = name not in bare and self.tokenizers[name].spec.has_codes
+            if not has_codes and name not in with_inputs:
                 raise ValueError(f"the tokenizer of {name!r} has no codes, and the model no inputs for it")
         codes = self.encode({name: batch for name, batch in media.items() if name not in bare}, size)
         for name in bare:
             spec = self.tokenizers[name].spec
             codes[name] = torch.zeros(size, *spec.shape(), spec.num_codebooks, dtype=torch.int64)
         # Modalities in the order they were given.
-        batch = TokenBatch.from_samples(to_samples({name: codes[name] for name in media}, size), modalities)
+        ordered = {name: codes[name] for name in media} | dict(known or {})
+        batch = TokenBatch.from_samples(to_samples(ordered, size), modalities, sample_id)
         kept = {name: value for name, value in batch.codes.items() if name not in bare}
         inputs = {name: self._inputs(name, media[name]) for name in media if name in with_inputs}
         return replace(batch, codes=kept, inputs=inputs)

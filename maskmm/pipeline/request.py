@@ -14,7 +14,7 @@ from maskmm.decoding import GivenLength, IterativeDecoder, LengthPolicy, Sampled
 from maskmm.model import MaskedTransformer
 from maskmm.pipeline.codec import Codec
 from maskmm.pipeline.editing import Edit
-from maskmm.pipeline.inputs import check_names, chunks, num_samples_of, part, same_size, to_samples
+from maskmm.pipeline.inputs import check_names, chunks, num_samples_of, part, same_size
 from maskmm.pipeline.settings import GenerationSettings
 from tokenizers_vq.contract import Codes, TokenBatch, TokenSpec
 
@@ -55,7 +55,14 @@ class GenerationRequest:
                 raise ValueError(f"{what}: {count} numbers for {self.num_samples} samples; give one for each")
 
     def codes(self, model: MaskedTransformer, codec: Codec, batch_size: int) -> Iterator[dict[str, Codes]]:
-        """Codes of the targets, batch by batch."""
+        """Codes of the targets, batch by batch.
+
+        Raises:
+            ValueError: a target without codes, or a length that does not fit its target.
+        """
+        bare = [name for name in self.targets if not model.vocabulary.spec(name).has_codes]
+        if bare:
+            raise ValueError(f"targets {bare} have continuous inputs and no codes; they can only be inputs")
         for name, given in self.lengths.items():
             if not isinstance(given, LengthPolicy):
                 _check_length(name, given, model.vocabulary.spec(name))
@@ -79,13 +86,11 @@ class GenerationRequest:
             }
 
     def _batch(self, model: MaskedTransformer, codec: Codec, chunk: slice) -> TokenBatch:
-        size = chunk.stop - chunk.start
         media = part(self.inputs, chunk)
         media |= {name: edit.media[chunk] for name, edit in self.edit.items() if edit.codes is None}
         known = {name: edit.codes[chunk] for name, edit in self.edit.items() if edit.codes is not None}
-        samples = to_samples(codec.encode(media, size) | known, size)
         ids = torch.tensor(self.sample_id[chunk], dtype=torch.int64)
-        return TokenBatch.from_samples(samples, model.vocabulary.modalities, ids)
+        return codec.samples(media, model.vocabulary.modalities, model.config.input_widths, known, ids)
 
     def _is_unknown(self, model: MaskedTransformer, batch: TokenBatch, chunk: slice) -> dict[str, Tensor]:
         """name -> (n, Q) bool along the flat codes of the edited targets."""
