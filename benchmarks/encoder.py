@@ -1,157 +1,168 @@
-"""The packed encoder against transformers' padded BertModel, and heads on slices against one joint head.
+"""The packed encoder against transformers' BertModel: full lengths, mixed lengths, many short samples.
 
-python -m benchmarks.encoder [--quick] [--out FILE]      one thread, CPU time, ratios within a round
-Matched: width, depth, heads, feed-forward operations; the same lengths; only real tokens count.
+python -m benchmarks.encoder [--quick] [--mode cpu|wall] [--gates] [--out FILE]
+"same weights" rows run BERT's own weights through our core, the others match its matrix products; real tokens count.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 
 import torch
-import torch.nn.functional as F
-from transformers import BertConfig, BertModel
+from torch import Tensor
 
+from benchmarks.encoders import (
+    Samples,
+    build_bert,
+    gated_rotary,
+    one_pass,
+    packs_exactly,
+    plain_block,
+    same_features,
+)
 from benchmarks.harness import Case, main
-from maskmm.model import MaskedTransformer, TransformerConfig
-from maskmm.nn.config import AttentionConfig, FeedForwardConfig
-from maskmm.sequence import TokenSequence, pack, take_samples
-from maskmm.vocabulary import Vocabulary
-from tokenizers_vq.contract import Modality, TokenBatch, TokenSpec
+from benchmarks.work import lengths_of, trunk_flops
+from maskmm.interop import from_transformers
 
-VOCABULARY = 8192
+_NUM_GROUPS = 4  # of the length-sorted baseline
 
 
-def lengths_of(count: int, longest: int, fill: float, seed: int = 0) -> list[int]:
-    """Lengths between 1 and `longest` with a mean of about fill * longest; one has the longest."""
-    generator = torch.Generator().manual_seed(seed)
-    spread = torch.rand(count - 1, generator=generator) * 2 * fill
-    return [longest, *(spread.clamp(1 / longest, 1.0) * longest).long().tolist()]
-
-
-def text_sequence(lengths: list[int], longest: int) -> TokenSequence:
-    """Packed random codes, longest sample first as the Packer lays them."""
-    modality = Modality("text", TokenSpec(VOCABULARY, axes=("t",), max_length=longest))
-    generator = torch.Generator().manual_seed(1)
-    samples = [{"text": torch.randint(VOCABULARY, (n, 1), generator=generator)} for n in lengths]
-    sequence = pack(TokenBatch.from_samples(samples, [modality]), Vocabulary([modality]), has_cls=False)
-    return take_samples(sequence, torch.tensor(lengths).argsort(descending=True, stable=True))
-
-
-def encoder_case(
-    name: str, width: int, depth: int, lengths: list[int], longest: int, goal: float, is_training: bool
-) -> Case:
-    """One batch through both encoders, forward alone or with the backward."""
-    heads = width // 64
-    sequence = text_sequence(lengths, longest)
-    # Gated feed-forward: three matrices of 2/3 of the width 4 D do the operations of two of 4 D.
-    config = TransformerConfig(
-        width=width,
-        depth=depth,
-        attention=AttentionConfig(num_heads=heads),
-        ffn=FeedForwardConfig(width=8 * width // 3),
-    )
-    ours = MaskedTransformer(sequence.vocabulary, config).train(is_training)
-    bert = BertConfig(
-        vocab_size=VOCABULARY, hidden_size=width, num_hidden_layers=depth, num_attention_heads=heads,
-        intermediate_size=4 * width, max_position_embeddings=longest,
-        hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, attn_implementation="sdpa",
-    )  # fmt: skip
-    peer = BertModel(bert, add_pooling_layer=False).train(is_training)
-    ids = torch.zeros(len(lengths), longest, dtype=torch.long)
-    is_real = torch.zeros(len(lengths), longest, dtype=torch.long)
-    for row, length in enumerate(sorted(lengths, reverse=True)):
-        is_real[row, :length] = 1
-
-    def run(forward: Callable[[], torch.Tensor], model: torch.nn.Module) -> None:
-        if not is_training:
-            with torch.inference_mode():
-                forward()
-            return
-        forward().sum().backward()
-        model.zero_grad(set_to_none=True)
-
-    def check() -> None:
-        with torch.inference_mode():
-            packed = ours.forward_features(sequence)
-            for index in (0, len(lengths) - 1):
-                alone = ours.forward_features(take_samples(sequence, torch.tensor([index])))
-                rows = slice(int(sequence.cu_seqlens[index]), int(sequence.cu_seqlens[index + 1]))
-                torch.testing.assert_close(packed[rows], alone, atol=1e-4, rtol=1e-4)
-
-    return Case(
-        name=name,
-        ours=lambda: run(lambda: ours.forward_features(sequence), ours),
-        peer=lambda: run(lambda: peer(ids, attention_mask=is_real).last_hidden_state[is_real.bool()], peer),
-        check=check,
-        goal=goal,
-        work=f"{sum(lengths)} tokens in {len(lengths)} samples of at most {longest}",
-    )
-
-
-def head_case(width: int, rows: int, goal: float) -> Case:
-    """Cross-entropy of masked rows: a slice for each modality against one joint head of 57,856 codes."""
-    shares = {
-        "image": (8192, 0.3),
-        "video": (8192, 0.3),
-        "motion": (512, 0.1),
-        "audio": (8192, 0.15),
-        "text": (32768, 0.15),
-    }
-    modalities = [Modality(name, TokenSpec(size)) for name, (size, _) in shares.items()]
-    model = MaskedTransformer(
-        Vocabulary(modalities),
-        TransformerConfig(
-            width=width, depth=1, attention=AttentionConfig(num_heads=4), ffn=FeedForwardConfig(width=64)
-        ),
-    )
-    generator = torch.Generator().manual_seed(0)
-    features = torch.randn(rows, width, generator=generator)
-    questions, start = [], 0
-    for name, (size, share) in shares.items():
-        stop = min(rows, start + round(share * rows))
-        questions.append(
-            (name, slice(start, stop), torch.randint(size, (stop - start,), generator=generator))
-        )
-        start = stop
-    joint = torch.cat([codes + model.vocabulary.slice(name, 0).start for name, _, codes in questions])
-
-    def sliced() -> torch.Tensor:
-        logits = model.logits_of([(features[part], name, 0) for name, part, _ in questions])
-        losses = [F.cross_entropy(x, codes, reduction="sum") for x, (_, _, codes) in zip(logits, questions)]
-        return torch.stack(losses).sum()
-
-    def whole() -> torch.Tensor:
-        logits = F.linear(features[: len(joint)], model.embedding.codes.weight, model.head_bias)
-        return F.cross_entropy(logits, joint, reduction="sum")
-
-    def step(loss: Callable[[], torch.Tensor]) -> None:
-        loss().backward()
-        model.zero_grad(set_to_none=True)
-
-    def check() -> None:
-        # A joint softmax also spends probability on other modalities, so its loss is never smaller.
-        assert float(sliced().detach()) <= float(whole().detach())
-
-    return Case(
-        f"multimodal head, d{width}, slices against joint", lambda: step(sliced), lambda: step(whole), check, goal,
-        f"{len(joint)} masked rows, 57,856 codes, forward and backward",
-    )  # fmt: skip
-
-
-def cases(is_quick: bool) -> Iterable[Case]:
-    """Rows 1, 2 and 9 of the speed goals; the quick run has d256 alone."""
-    mixed = lengths_of(8, 512, 0.37)
-    yield encoder_case("mixed lengths, d256 L6, forward", 256, 6, mixed, 512, 3.0, is_training=False)
-    yield encoder_case("mixed lengths, d256 L6, training", 256, 6, mixed, 512, 2.7, is_training=True)
-    yield encoder_case("full lengths, d256 L6, forward", 256, 6, [512] * 4, 512, 1.02, is_training=False)
-    yield head_case(256, 512, 4.5)
+def cases(is_quick: bool) -> Iterator[Case]:
+    """Rows 1 to 3 of the speed goals; the quick run has d256 alone, and nothing that compiles."""
+    yield from _mixed(256, 6, lengths_of(8, 512, 0.37), 512, goals=(3.0, 2.7), gates=(2.3, 2.2))
+    yield from _full(256, 6, 512, 4)
+    yield _short(is_quick)
     if is_quick:
         return
-    few = lengths_of(4, 512, 0.3)
-    yield encoder_case("mixed lengths, d768 L12, forward", 768, 12, few, 512, 2.6, is_training=False)
-    yield encoder_case("mixed lengths, d768 L12, training", 768, 12, few, 512, 2.5, is_training=True)
-    yield head_case(768, 512, 4.5)
+    yield from _mixed(768, 12, lengths_of(4, 512, 0.3), 512, goals=(2.6, 2.5))
+    yield from _mixed(256, 6, lengths_of(4, 2048, 0.3), 2048, goals=(3.8, 3.0))
+    yield from _full(768, 12, 512, 1)
+    yield from _full_compiled(256, 6, 512, 4)
+    yield from _full_compiled(768, 12, 512, 1)
+
+
+def _mixed(
+    width: int,
+    depth: int,
+    lengths: list[int],
+    longest: int,
+    goals: tuple[float, float],
+    gates: tuple[float | None, float | None] = (None, None),
+) -> Iterator[Case]:
+    for is_training, goal, gate in zip((False, True), goals, gates):
+        yield _same_weights("mixed lengths", width, depth, lengths, longest, is_training, goal, gate)
+
+
+def _full(width: int, depth: int, longest: int, count: int) -> Iterator[Case]:
+    """Eager against eager: BERT's own weights, and the plain block of our family."""
+    bert, samples = build_bert(width, depth, longest), Samples.make([longest] * count, longest)
+    plain = plain_block(width, depth, longest)
+    for is_training in (False, True):
+        yield _same_weights("full lengths", width, depth, [longest] * count, longest, is_training, 1.02, None)
+        yield Case(
+            f"full lengths, plain block, d{width} L{depth}, {_name(is_training)}",
+            one_pass(lambda: plain.forward_features(samples.sequence), plain, is_training),
+            one_pass(lambda: bert(samples.ids).last_hidden_state, bert, is_training),
+            packs_exactly(plain, samples.sequence),
+            1.02,
+            samples.work,
+            flops=trunk_flops(plain.blocks, width, samples.lengths, is_training),
+        )
+
+
+def _same_weights(
+    kind: str,
+    width: int,
+    depth: int,
+    lengths: list[int],
+    longest: int,
+    is_training: bool,
+    goal: float,
+    gate: float | None,
+) -> Case:
+    bert = build_bert(width, depth, longest)
+    model = from_transformers(bert).model
+    samples = Samples.make(lengths, longest, model.vocabulary)
+    # Full batches come without a mask: their peer is at its best.
+    mask = None if min(lengths) == longest else samples.is_real.long()
+
+    def theirs() -> Tensor:
+        return bert(samples.ids, attention_mask=mask).last_hidden_state[samples.is_real]
+
+    def ours() -> Tensor:
+        return model.forward_features(samples.sequence)
+
+    return Case(
+        f"{kind}, same weights, d{width} L{depth} T{longest}, {_name(is_training)}",
+        one_pass(ours, model, is_training),
+        one_pass(theirs, bert, is_training),
+        same_features(ours, theirs),
+        goal,
+        samples.work,
+        gate,
+        trunk_flops(model.blocks, width, samples.lengths, is_training),
+    )
+
+
+def _short(is_quick: bool) -> Case:
+    """Against the honest cheap baseline: BertModel on groups of similar lengths."""
+    width, depth, longest = 256, 6, 128
+    bert = build_bert(width, depth, longest)
+    model = from_transformers(bert).model
+    lengths = lengths_of(16 if is_quick else 64, longest, 0.4)
+    samples = Samples.make(lengths, longest, model.vocabulary)
+    groups = [
+        (samples.ids[rows, : samples.lengths[rows[0]]], samples.is_real[rows, : samples.lengths[rows[0]]])
+        for rows in torch.arange(len(lengths)).chunk(_NUM_GROUPS)
+    ]
+
+    def theirs() -> Tensor:
+        outputs = [
+            (bert(ids, attention_mask=is_real.long()).last_hidden_state, is_real) for ids, is_real in groups
+        ]
+        return torch.cat([hidden[is_real] for hidden, is_real in outputs])
+
+    def ours() -> Tensor:
+        return model.forward_features(samples.sequence)
+
+    return Case(
+        f"many short samples, same weights, d{width} L{depth}, forward, peer sorted into {_NUM_GROUPS} groups",
+        one_pass(ours, model, is_training=False),
+        one_pass(theirs, bert, is_training=False),
+        same_features(ours, theirs),
+        1.2,
+        samples.work,
+        flops=trunk_flops(model.blocks, width, samples.lengths, is_training=False),
+    )
+
+
+def _full_compiled(width: int, depth: int, longest: int, count: int) -> Iterator[Case]:
+    """Compiled against compiled, with the gated feed-forward and rotary positions of the house."""
+    bert, samples = build_bert(width, depth, longest), Samples.make([longest] * count, longest)
+    model = gated_rotary(width, depth, longest)
+    compiled: Callable[..., Tensor] = torch.compile(model.forward_features, dynamic=False)
+    peer = torch.compile(bert, dynamic=False)
+
+    def check() -> None:
+        with torch.no_grad():
+            torch.testing.assert_close(
+                compiled(samples.sequence), model.forward_features(samples.sequence), atol=1e-4, rtol=1e-4
+            )
+
+    for is_training in (False, True):
+        yield Case(
+            f"full lengths, gated and rotary, both compiled, d{width} L{depth}, {_name(is_training)}",
+            one_pass(lambda: compiled(samples.sequence), model, is_training),
+            one_pass(lambda: peer(samples.ids).last_hidden_state, bert, is_training),
+            check,
+            1.0,
+            samples.work,
+            flops=trunk_flops(model.blocks, width, samples.lengths, is_training),
+        )
+
+
+def _name(is_training: bool) -> str:
+    return "training" if is_training else "forward"
 
 
 if __name__ == "__main__":

@@ -1,28 +1,57 @@
-"""Paired timing of calls that do the same work: interleaved, rotating order, ratios within a round.
+"""Paired measurement of calls that do the same work: interleaved, rotating order, ratios within a round.
 
-A case is timed only after its check has passed. Time is the process's CPU time on one thread, so that other
-programs on the machine disturb it little. Numbers of two runs are never compared.
+Nothing is measured before its check has passed. Numbers of two runs are never compared. Two modes: the process's CPU
+time on one thread, which other programs on the machine disturb little, and wall time on all cores with a gate that
+takes a measurement again while others are busy.
 """
 
 from __future__ import annotations
 
 import argparse
-import ctypes
 import json
-import multiprocessing
-import platform
-import resource
 import statistics
-import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
+from typing import Any, Protocol
 
 import torch
+
+from benchmarks.clock import Clock, gemm_gflops
+from benchmarks.environment import environment
+from benchmarks.peaks import added_mib
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How thoroughly a run measures.
+
+    Attributes:
+        clock: what is read.
+        rounds: rounds of every case.
+        seconds: about how long one call is repeated in a round.
+    """
+
+    clock: Clock
+    rounds: int
+    seconds: float
+
+
+class Measurable(Protocol):
+    """Anything a theme yields."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def gate(self) -> float | None:
+        """What continuous integration keeps; None = nothing."""
+        ...
+
+    def measure(self, plan: Plan) -> Row: ...
 
 
 @dataclass(frozen=True)
@@ -32,6 +61,8 @@ class Case:
     Attributes:
         goal: how many times as fast as the peer we want to be.
         work: what one call does, e.g. "4096 vectors".
+        gate: ratio under which continuous integration fails; None = not watched.
+        flops: operations of one of our calls that no implementation can leave out, for the share of the floor.
     """
 
     name: str
@@ -40,88 +71,109 @@ class Case:
     check: Callable[[], None]
     goal: float
     work: str
+    gate: float | None = None
+    flops: float | None = None
+
+    def measure(self, plan: Plan) -> Row:
+        """Median [min, max] of the rounds' ratios."""
+        self.check()
+        clock, calls = plan.clock, {"ours": self.ours, "peer": self.peer}
+        repeats = {name: max(1, round(plan.seconds / clock.seconds(call, 1))) for name, call in calls.items()}
+        times: dict[str, list[float]] = {name: [] for name in calls}
+        for index in range(plan.rounds):
+            for name in ("ours", "peer") if index % 2 else ("peer", "ours"):
+                times[name].append(clock.seconds(calls[name], repeats[name]))
+        ratios = [peer / ours for ours, peer in zip(times["ours"], times["peer"])]
+        seconds = statistics.median(times["ours"])
+        row = summary(self.name, self.work, "times as fast", ratios, self.goal, self.gate) | {
+            "ours_ms": 1e3 * seconds,
+            "peer_ms": 1e3 * statistics.median(times["peer"]),
+            "floor_share": None,
+        }
+        if self.flops is not None:
+            row["floor_share"] = self.flops / seconds / 1e9 / gemm_gflops(clock)
+        # A fork of a process with several busy threads may hang.
+        peaks = {name: added_mib(call) if clock.threads == 1 else None for name, call in calls.items()}
+        return row | {f"{name}_peak_mib": peak for name, peak in peaks.items()}
 
 
-def _cpu_seconds(call: Callable[[], object], repeats: int) -> float:
-    start = time.process_time()
-    for _ in range(repeats):
-        call()
-    return (time.process_time() - start) / repeats
+@dataclass(frozen=True)
+class Skipped:
+    """A case that cannot run here, and why."""
+
+    name: str
+    reason: str
+    gate: float | None = None
+
+    def measure(self, plan: Plan) -> Row:
+        """The reason."""
+        return {"case": self.name, "skipped": self.reason}
 
 
-def _peak_mib(call: Callable[[], object]) -> float:
-    """Growth of the resident set in one call, in a child that is forked for it (warm)."""
-
-    def child(results: multiprocessing.SimpleQueue) -> None:
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        call()
-        results.put((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
-
-    # Memory that earlier calls have freed but not given back would hide the growth.
-    ctypes.CDLL(None).malloc_trim(0)
-    context = multiprocessing.get_context("fork")
-    results = context.SimpleQueue()
-    process = context.Process(target=child, args=(results,))
-    process.start()
-    process.join()
-    return float(results.get())
-
-
-def measure(case: Case, rounds: int, seconds: float) -> dict[str, object]:
-    """One row: median [min, max] of the ratios of `rounds` rounds, each call repeated for about `seconds`."""
-    case.check()
-    calls = {"ours": case.ours, "peer": case.peer}
-    repeats = {name: max(1, round(seconds / _cpu_seconds(call, 1))) for name, call in calls.items()}
-    times: dict[str, list[float]] = {name: [] for name in calls}
-    for index in range(rounds):
-        for name in ("ours", "peer") if index % 2 else ("peer", "ours"):
-            times[name].append(_cpu_seconds(calls[name], repeats[name]))
-    ratios = [peer / ours for ours, peer in zip(times["ours"], times["peer"])]
-    return {
-        "case": case.name,
-        "work": case.work,
-        "ratio": statistics.median(ratios),
-        "ratio_min": min(ratios),
-        "ratio_max": max(ratios),
-        "goal": case.goal,
-        "is_reached": statistics.median(ratios) >= case.goal,
-        "rounds": rounds,
-        "ours_ms": 1e3 * statistics.median(times["ours"]),
-        "peer_ms": 1e3 * statistics.median(times["peer"]),
-        "ours_peak_mib": _peak_mib(case.ours),
-        "peer_peak_mib": _peak_mib(case.peer),
+def summary(name: str, work: str, unit: str, values: list[float], goal: float, gate: float | None) -> Row:
+    """The columns that every measured row has; larger values are better unless the unit is "ms"."""
+    median, is_cost = statistics.median(values), unit.startswith("ms")
+    row: Row = {
+        "case": name,
+        "work": work,
+        "unit": unit,
+        "value": median,
+        "value_min": min(values),
+        "value_max": max(values),
+        "goal": goal,
+        "is_reached": median <= goal if is_cost else median >= goal,
+        "rounds": len(values),
     }
+    if gate is not None:
+        row |= {"gate": gate, "is_gate_kept": median <= gate if is_cost else median >= gate}
+    return row
 
 
-def _environment(packages: Iterable[str]) -> dict[str, str]:
-    cpu = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-    sha = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
-    return {
-        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "hardware": f"{cpu[0].split(':')[1].strip() if cpu else platform.machine()}, one thread",
-        "simd": torch.backends.cpu.get_cpu_capability(),
-        "command": " ".join(["python -m", f"benchmarks.{Path(sys.argv[0]).stem}", *sys.argv[1:]]),
-        "commit": sha.stdout.strip(),
-    } | {package: version(package) for package in ("torch", *packages)}
-
-
-def main(cases: Callable[[bool], Iterable[Case]], peers: Iterable[str]) -> None:
-    """Command line of a benchmark: `--quick` for a smoke run, `--out FILE` for the JSON lines.
+def run(themes: Iterable[tuple[Callable[[bool], Iterable[Measurable]], Iterable[str]]]) -> int:
+    """Command line of benchmarks.
 
     Args:
-        cases: called with True for the quick run.
-        peers: packages whose versions are recorded.
+        themes: for each, its cases (called with True for the quick run) and the packages whose versions are recorded.
+
+    Returns:
+        exit status: 1 where a gate was not kept.
     """
+    options = _parse()
+    plan = Plan(Clock(options.mode), 3 if options.quick else 9, 0.02 if options.quick else 0.15)
+    torch.set_num_threads(plan.clock.threads)
+    out = options.out.open("w") if options.out else None
+    is_kept = True
+    for cases, packages in themes:
+        shared = environment(plan.clock, packages)
+        for case in cases(options.quick):
+            if (options.gates and case.gate is None) or options.only not in case.name:
+                continue
+            row = case.measure(plan)
+            is_kept &= row.get("is_gate_kept", True)
+            line = json.dumps(row | shared)
+            print(line, flush=True)
+            if out is not None:
+                out.write(line + "\n")
+                out.flush()
+    if out is not None:
+        out.close()
+    return 0 if is_kept or not options.gates else 1
+
+
+def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true", help="small sizes, few rounds")
+    parser.add_argument(
+        "--mode", choices=["cpu", "wall"], default="cpu", help="CPU time of one thread, or wall time"
+    )
+    parser.add_argument(
+        "--gates", action="store_true", help="only what is watched; exit status 1 where a gate fails"
+    )
+    parser.add_argument("--only", default="", help="cases whose names contain this")
     parser.add_argument("--out", type=Path, help="file that the JSON lines go to as well")
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    environment = _environment(peers)
-    lines = []
-    for case in cases(options.quick):
-        row = measure(case, 3 if options.quick else 9, 0.02 if options.quick else 0.15)
-        lines.append(json.dumps(row | environment))
-        print(lines[-1], flush=True)
-    if options.out:
-        options.out.write_text("\n".join(lines) + "\n")
+    return parser.parse_args()
+
+
+def main(cases: Callable[[bool], Iterable[Measurable]], packages: Iterable[str] = ()) -> None:
+    """Command line of one theme."""
+    sys.exit(run([(cases, packages)]))

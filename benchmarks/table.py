@@ -5,32 +5,48 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
-_NOT_CONDITIONS = ("case", "work", "ratio", "ratio_min", "ratio_max", "goal", "is_reached")
+_HEADER = (
+    "| case | work | median [min, max] | unit | goal | reached | of GEMM | ours ms | peer ms | ours MiB | peer MiB |",
+    "|---|---|---|---|---|---|---|---|---|---|---|",
+)
+_COLUMNS = ("work", "unit", "goal", "is_reached", "rounds", "floor_share", "skipped", "gate", "is_gate_kept")
 
 
-def render(rows: list[dict]) -> str:
-    """One line a row, and before them the conditions that all rows share."""
-    shared = {
-        name: value
+def render(rows: list[dict[str, Any]]) -> str:
+    """The conditions that all rows share, one line a measured row, then what was skipped and why."""
+    measured = [row for row in rows if "skipped" not in row]
+    skipped = [f"* {row['case']}: skipped, {row['skipped']}" for row in rows if "skipped" in row]
+    shared = set.intersection(*(set(row.items()) for row in rows))
+    conditions = [
+        f"* {name}: {value}"
         for name, value in rows[0].items()
-        if name not in _NOT_CONDITIONS and all(row[name] == value for row in rows)
-    }
-    lines = [f"* {name}: {value}" for name, value in shared.items()]
-    lines += [
-        "",
-        "| case | work | times as fast, median [min, max] | goal | reached | ours ms | peer ms | ours MiB | peer MiB |",
-        "|---|---|---|---|---|---|---|---|---|",
+        if (name, value) in shared and name not in _COLUMNS
     ]
-    for row in rows:
-        spread = f"{row['ratio']:.2f} [{row['ratio_min']:.2f}, {row['ratio_max']:.2f}]"
-        reached = "yes" if row["is_reached"] else "**no**"
-        times = f"{row['ours_ms']:.2f} | {row['peer_ms']:.2f}"
-        peaks = f"{row['ours_peak_mib']:.0f} | {row['peer_peak_mib']:.0f}"
-        lines.append(
-            f"| {row['case']} | {row['work']} | {spread} | {row['goal']} | {reached} | {times} | {peaks} |"
-        )
-    return "\n".join(lines)
+    return "\n".join([*conditions, "", *_HEADER, *map(_line, measured), "", *skipped]).rstrip()
+
+
+def _line(row: dict[str, Any]) -> str:
+    reached = "yes" if row["is_reached"] else "**no**"
+    cells = [
+        row["case"],
+        row["work"],
+        f"{row['value']:.2f} [{row['value_min']:.2f}, {row['value_max']:.2f}]",
+        row["unit"],
+        str(row["goal"]),
+        reached,
+        _number(row.get("floor_share"), 2),
+        _number(row.get("ours_ms"), 2),
+        _number(row.get("peer_ms"), 2),
+        _number(row.get("ours_peak_mib"), 0),
+        _number(row.get("peer_peak_mib"), 0),
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "" if value is None else f"{value:.{digits}f}"
 
 
 if __name__ == "__main__":

@@ -1,0 +1,40 @@
+"""Every theme in one run: `python -m benchmarks.all [--quick] [--mode cpu|wall] [--gates] [--out FILE]`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from importlib import import_module
+from importlib.util import find_spec
+
+from benchmarks.harness import Measurable, Skipped, run
+
+# Theme -> packages that its file imports.
+_THEMES: dict[str, tuple[str, ...]] = {
+    "encoder": ("transformers",),
+    "other_encoders": ("transformers", "x_transformers"),
+    "modernbert": ("transformers",),
+    "head": (),
+    "masked_lm": ("transformers",),
+    "trainer": ("lightning",),
+    "memory": ("transformers",),
+    "attention": (),
+    "quantizers": ("vector_quantize_pytorch",),
+}
+_GATED = ("encoder", "head")
+
+
+def _cases(theme: str) -> Callable[[bool], Iterable[Measurable]]:
+    def cases(is_quick: bool) -> Iterator[Measurable]:
+        missing = [name for name in _THEMES[theme] if find_spec(name) is None]
+        if missing:
+            yield Skipped(theme, f"{', '.join(missing)} not installed")
+            return
+        yield from import_module(f"benchmarks.{theme}").cases(is_quick)
+
+    return cases
+
+
+if __name__ == "__main__":
+    themes = _GATED if "--gates" in sys.argv else tuple(_THEMES)
+    sys.exit(run([(_cases(theme), [name.replace("_", "-") for name in _THEMES[theme]]) for theme in themes]))

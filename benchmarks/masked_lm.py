@@ -1,0 +1,72 @@
+"""A masked-LM training step against transformers' BertForMaskedLM with the same weights: 32k codes, 15 % asked.
+
+python -m benchmarks.masked_lm [--quick] [--mode cpu|wall] [--out FILE]
+Full lengths: what is won is the head, which transformers computes on every row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from benchmarks.encoders import Samples, build_bert
+from benchmarks.harness import Case, main
+from benchmarks.work import trunk_flops
+from maskmm.interop import from_transformers
+
+_NUM_CODES = 32768
+
+
+def cases(is_quick: bool) -> Iterator[Case]:
+    """The quick run has d256 alone."""
+    yield _case(256, 6, 128, 2 if is_quick else 8, goal=2.5)
+    if not is_quick:
+        yield _case(768, 12, 512, 1, goal=1.25)
+
+
+def _case(width: int, depth: int, longest: int, count: int, goal: float) -> Case:
+    peer: Any = build_bert(width, depth, longest, "BertForMaskedLM", _NUM_CODES)
+    model = from_transformers(peer).model
+    samples = Samples.make([longest] * count, longest, model.vocabulary)
+    generator = torch.Generator().manual_seed(0)
+    num_rows = longest * count
+    rows = torch.randperm(num_rows, generator=generator)[: round(0.15 * num_rows)].sort().values
+    codes = torch.randint(_NUM_CODES, (num_rows,), generator=generator)
+    labels = torch.full_like(codes, -100)
+    labels[rows] = codes[rows]
+
+    def ours() -> Tensor:
+        features = model.forward_features(samples.sequence)
+        (logits,) = model.logits_of([(features[rows], "text", 0)])
+        return F.cross_entropy(logits, codes[rows])
+
+    def theirs() -> Tensor:
+        return peer(samples.ids, labels=labels.view(count, longest)).loss
+
+    def check() -> None:
+        with torch.no_grad():
+            torch.testing.assert_close(ours(), theirs(), atol=1e-4, rtol=1e-4)
+
+    head = 6.0 * width * _NUM_CODES * len(rows)
+    return Case(
+        f"masked-LM step, d{width} L{depth} T{longest}, 32k codes, 15 % asked",
+        lambda: _step(ours, model),
+        lambda: _step(theirs, peer),
+        check,
+        goal,
+        samples.work,
+        flops=trunk_flops(model.blocks, width, samples.lengths, is_training=True) + head,
+    )
+
+
+def _step(loss: Callable[[], Tensor], model: nn.Module) -> None:
+    loss().backward()
+    model.zero_grad(set_to_none=True)
+
+
+if __name__ == "__main__":
+    main(cases, ["transformers"])
