@@ -15,6 +15,7 @@ from maskmm.nn.config import (
     FeedForwardConfig,
     HeadConfig,
     NormConfig,
+    Placement,
     PositionConfig,
     ResidualConfig,
 )
@@ -65,7 +66,7 @@ def _config(fields: Fields) -> TransformerConfig:
     fields.need("relative_position_embedding")
     fields.tell_attention_dropout("attention_dropout")
     is_pre = fields.get("layer_norm_first", False)
-    placement = "pre" if is_pre else "deepnorm" if fields.get("deep_norm", False) else "post"
+    placement: Placement = "pre" if is_pre else "deepnorm" if fields.get("deep_norm", False) else "post"
     dropout = fields.get("dropout", 0.1)
     return TransformerConfig(
         width=width,

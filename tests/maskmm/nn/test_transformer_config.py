@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -166,3 +168,14 @@ def test_vocabularies_that_do_not_fit() -> None:
         MaskedTransformer(vocabulary, TransformerConfig(positions=PositionConfig(bias="table_2d")))
     with pytest.raises(ValueError, match=r"input_widths for \['image'\]"):
         MaskedTransformer(vocabulary, TransformerConfig(input_widths={"image": 3}))
+
+
+def test_the_published_encoders_of_the_documentation_are_values_of_the_family() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "transformer.md").read_text()
+    found = re.search(r"```python\n(.*?)```", text, re.DOTALL)
+    assert found is not None
+    names: dict[str, Any] = {}
+    exec(found.group(1), names)  # noqa: S102
+    configs = [value for value in names.values() if isinstance(value, TransformerConfig)]
+    assert len(configs) == 3
+    assert all(TransformerConfig.from_dict(value.to_dict()) == value for value in configs)
