@@ -46,6 +46,7 @@ class MaskedModule(lightning.LightningModule):
         warm_start: take over the weights of a checkpoint, and freeze some; without a `transformer` its shape too.
         compilation: train with one compiled graph from embedding to loss; the Packer then needs a token budget.
             Validation and test are not compiled: a few batches do not pay for a second compilation.
+        has_cls: each sample opens with a [CLS] row; the same as the Packer's.
 
     Raises:
         ValueError: weights of unknown names, code vectors without tokenizer folders, or a transformer that does not
@@ -65,9 +66,10 @@ class MaskedModule(lightning.LightningModule):
         seed: int = 0,
         warm_start: WarmStart | None = None,
         compilation: CompileConfig | None = None,
+        has_cls: bool = True,
     ) -> None:
         super().__init__()
-        self.vocabulary = build_vocabulary(modalities, num_mask_kinds)
+        self.vocabulary = build_vocabulary(modalities, num_mask_kinds, has_cls)
         self.sources = [m for m in modalities if isinstance(m, ModalitySource)]
         labels = {name: 0.1 for name in self.vocabulary.names if name.endswith(".length")}
         self.weights: Mapping[str, float] = {**labels, **(weights or {})}

@@ -15,7 +15,9 @@ from maskmm.vocabulary import Vocabulary, with_length_modalities
 from tokenizers_vq.contract import Key, Modality, ModalitySource, TokenBatch, TokenBudget
 
 
-def build_vocabulary(modalities: Sequence[Modality | ModalitySource], num_mask_kinds: int = 1) -> Vocabulary:
+def build_vocabulary(
+    modalities: Sequence[Modality | ModalitySource], num_mask_kinds: int = 1, has_cls: bool = True
+) -> Vocabulary:
     """Vocabulary of the modalities and of a length label for each whose length varies.
 
     Model and Packer call this on the same list, so that their ids agree. The first source whose tokenizer has special
@@ -25,7 +27,7 @@ def build_vocabulary(modalities: Sequence[Modality | ModalitySource], num_mask_k
     lenders = ((m.name, m.specials()) for m in modalities if isinstance(m, ModalitySource))
     name, specials = next(((n, s) for n, s in lenders if s), ("", {}))
     aliases = {special: (name, code) for special, code in specials.items()}
-    return Vocabulary(with_length_modalities(resolved), num_mask_kinds, aliases)
+    return Vocabulary(with_length_modalities(resolved), num_mask_kinds, aliases, has_cls)
 
 
 class Packer:
@@ -39,6 +41,7 @@ class Packer:
         target_capacity: fill lists of target rows up to multiples of this, for compiled steps; a mapping gives each
             modality its own. Under a budget an eighth of its rows where not given.
         budget: fill every batch up to this shape; the datamodule then batches packs that fit, not numbers of samples.
+        has_cls: each sample opens with a [CLS] row; the same as the module's.
 
     Raises:
         ValueError: target capacities below 1, or not of the vocabulary's modalities.
@@ -52,8 +55,9 @@ class Packer:
         sorts_by_length: bool = True,
         target_capacity: int | dict[str, int] | None = None,
         budget: TokenBudget | None = None,
+        has_cls: bool = True,
     ) -> None:
-        self.vocabulary = build_vocabulary(modalities, num_mask_kinds)
+        self.vocabulary = build_vocabulary(modalities, num_mask_kinds, has_cls)
         self.masking = masking
         self.sorts_by_length = sorts_by_length
         self.budget = budget

@@ -16,6 +16,7 @@ from typing import Any
 
 from jsonargparse import Namespace
 from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
@@ -26,10 +27,15 @@ from maskmm.cli.configs import find_config
 from maskmm.cli.files import check_file
 from maskmm.cli.precision import choose_precision
 from maskmm.cli.processes import check_processes
+from maskmm.cli.progress import StepProgressBar
 from tokenizers_vq.contract import ModalitySource
 
 _CHECKPOINT_WORDS = ("best", "last", "hpc")
+_LOG = logging.getLogger(__name__)
+_MEASURING = ("validate", "test", "predict")
 _CONFIG_FLAGS = ("-c", "--config")
+_MISFIT = "Error(s) in loading state_dict"
+"""How torch begins, whatever the module."""
 _EXPECTED_WARNINGS = (
     "LightningCLI's args parameter",  # the verb passes them on, on purpose
     ".*LeafSpec",  # Lightning 2.6 on torch 2.14
@@ -101,6 +107,8 @@ class MaskmmCLI(LightningCLI):
         super().parse_arguments(parser, args)
         verb = self.config.get("subcommand")
         path = self.config[verb].get("ckpt_path") if verb else None
+        if verb in _MEASURING and path is None:
+            _LOG.warning("no --ckpt_path FILE: %s takes the weights that a training would start from", verb)
         if path is not None and path not in _CHECKPOINT_WORDS:
             check_file(Path(path), "a .ckpt file written by `maskmm fit`")
             # torch's files are zip archives, whose table of contents is at the end.
@@ -112,6 +120,10 @@ class MaskmmCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Choose the precision, and make the default logger write into the run's folder."""
         trainer = self.config[self.subcommand].trainer
+        if trainer.accumulate_grad_batches < 1:
+            raise ValueError(
+                f"trainer.accumulate_grad_batches={trainer.accumulate_grad_batches}, expected at least 1"
+            )
         check_processes(trainer.devices, str(trainer.accelerator))
         trainer.precision = choose_precision(trainer.precision, str(trainer.accelerator))
         if trainer.logger is None or trainer.logger is True:
@@ -122,11 +134,20 @@ class MaskmmCLI(LightningCLI):
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """The trainer of the config; its checkpoint files are whole or absent."""
+        config = self._get(self.config_init, "trainer")
+        if config.enable_progress_bar is not False and not has_progress_bar(config.callbacks):
+            self.trainer_defaults = {**self.trainer_defaults, "callbacks": [StepProgressBar()]}
         trainer = super().instantiate_trainer(**kwargs)
         # What a strategy or a plugin of the user's brings stays.
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
             trainer.strategy.checkpoint_io = WholeCheckpoints()
         return trainer
+
+
+def has_progress_bar(callbacks: Any) -> bool:
+    """True where the Trainer's `callbacks` (None, one or a list) bring a progress bar."""
+    given = callbacks if isinstance(callbacks, list) else [callbacks]
+    return any(isinstance(callback, ProgressBar) for callback in given)
 
 
 def run_cli(arguments: Sequence[str]) -> MaskmmCLI:
@@ -136,8 +157,8 @@ def run_cli(arguments: Sequence[str]) -> MaskmmCLI:
         arguments: the verb and its options.
 
     Raises:
-        ValueError: a config that does not exist, a name or value in it that nothing takes, or settings that
-            Lightning finds contradictory.
+        ValueError: a config that does not exist, a name or value in it that nothing takes, settings that
+            Lightning finds contradictory, or a checkpoint of another model.
     """
     try:
         with quiet_lightning():
@@ -152,6 +173,14 @@ def run_cli(arguments: Sequence[str]) -> MaskmmCLI:
             )
     except (argparse.ArgumentError, MisconfigurationException, ValueError) as error:
         raise ValueError(shorten(str(error))) from error
+    except RuntimeError as error:
+        if not str(error).startswith(_MISFIT):
+            raise
+        differences = [line.strip() for line in str(error).splitlines()[1:]]
+        raise ValueError(
+            f"the checkpoint does not fit the model of this config ({len(differences)} differences, the first: "
+            f"{differences[0]:.200}); use the config that it was trained with"
+        ) from error
 
 
 @contextmanager

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from lightning.pytorch.callbacks import TQDMProgressBar
 
 from maskmm.cli import configs, precision
 from maskmm.cli.checkpoint_io import WholeCheckpoints
 from maskmm.cli.lightning import MaskmmCLI, run_cli, with_found_configs
 from maskmm.cli.main import main
+from maskmm.cli.progress import StepProgressBar
 
 PLUGIN = """
 import lightning as L
@@ -39,6 +41,11 @@ class Module(L.LightningModule):
 class Unaware(Module):
     def __init__(self, lr: float = 0.1) -> None:
         super().__init__([], lr)
+
+class Wide(Module):
+    def __init__(self, modalities: list[ModalitySource], lr: float = 0.1) -> None:
+        super().__init__(modalities, lr)
+        self.layer = torch.nn.Linear(2, 3)
 
 class Data(L.LightningDataModule):
     def __init__(self, collate: Collator | None = None) -> None:
@@ -125,6 +132,8 @@ def test_the_saved_config_can_be_run_again(folder: Path) -> None:
         ("--modalities=[{name: image, tokeniser: x}]", "tokeniser"),
         ("--trainer.devices=0", "devices"),
         ("--trainer.devices=100000", "devices=100000"),
+        ("--trainer.accumulate_grad_batches=0", "accumulate_grad_batches=0, expected at least 1"),
+        ("--trainer.callbacks+={class_path: no.Such}", "No module named 'no' (given"),
     ],
 )
 def test_a_typo_is_one_line_and_exit_code_2(
@@ -201,7 +210,8 @@ def test_a_checkpoint_that_is_not_there_or_cut_short_is_named(
 def test_measuring_leaves_the_config_of_the_fit_alone(folder: Path) -> None:
     fit("--trainer.default_root_dir=run")
     before = (folder / "run/config.yaml").read_text()
-    run_cli(["test", "-c", "run/config.yaml"])
+    (path,) = (folder / "run/checkpoints").glob("*.ckpt")
+    run_cli(["test", "-c", "run/config.yaml", f"--ckpt_path={path}"])
     assert (folder / "run/config.yaml").read_text() == before
 
 
@@ -217,3 +227,38 @@ def test_a_fit_that_fails_leaves_the_config_of_the_fit_before(folder: Path) -> N
 def test_a_fit_without_checkpoints_says_how_it_was_trained(folder: Path) -> None:
     fit("--trainer.default_root_dir=run", "--trainer.enable_checkpointing=false", "--model.lr=0.5")
     assert "lr: 0.5" in (folder / "run/config.yaml").read_text()
+
+
+def test_a_typo_in_the_trainer_of_a_config_is_guessed(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "typo.yaml").write_text("trainer: {max_step: 3}")
+    assert main(["fit", "-c", "run.yaml", "-c", "typo.yaml"]) == 2
+    error = capsys.readouterr().err
+    assert "option 'trainer.max_step', did you mean 'max_steps'?" in error and error.count("\n") == 1
+
+
+def test_a_checkpoint_of_another_model_is_one_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fit("--trainer.default_root_dir=run")
+    (path,) = (folder / "run/checkpoints").glob("*.ckpt")
+    arguments = ["fit", "-c", "run.yaml", f"--ckpt_path={path}", "--model=cli_test_plugin.Wide"]
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert "does not fit the model of this config (2 differences, the first: size mismatch" in error
+    assert error.startswith("maskmm: error: ") and error.count("\n") == 1
+
+
+def test_measuring_without_a_checkpoint_is_said(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    run_cli(["test", "-c", "run.yaml"])
+    assert "no --ckpt_path FILE: test takes the weights that a training would start from" in caplog.text
+
+
+def test_a_run_in_steps_counts_no_epochs(folder: Path) -> None:
+    bar = fit("--trainer.enable_progress_bar=true").trainer.progress_bar_callback
+    assert isinstance(bar, StepProgressBar) and bar._get_train_description(0) == "Training"
+    cli = fit("--trainer.max_epochs=3", "--trainer.enable_progress_bar=true", "--trainer.max_steps=-1")
+    assert "Epoch 0/2" in cli.trainer.progress_bar_callback._get_train_description(0)
+    own = "{class_path: lightning.pytorch.callbacks.TQDMProgressBar}"
+    cli = fit(f"--trainer.callbacks={own}", "--trainer.enable_progress_bar=true")
+    assert isinstance(cli.trainer.progress_bar_callback, TQDMProgressBar)
+    assert fit("--trainer.enable_progress_bar=false").trainer.progress_bar_callback is None

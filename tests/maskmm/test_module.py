@@ -10,8 +10,11 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import EMAWeightAveraging
 
+from maskmm.masking.any_to_any import AnyToAnyMasking
 from maskmm.module import MaskedModule
 from maskmm.objectives.cross_entropy import MaskedCrossEntropy
+from maskmm.packing import Packer
+from maskmm.pipeline import Pipeline
 from tests.maskmm.conftest import build_tokenizers
 from tests.maskmm.training import TINY, build_data, build_module, build_trainer, part_of, write_toy_data
 from tokenizers_vq.contract import Modality, ModalitySource
@@ -169,3 +172,14 @@ def test_prediction_gives_features_of_the_test_batches(sources: list[ModalitySou
     batches = trainer.predict(module, data)
     assert batches is not None and len(batches) == 2
     assert all(features.shape[1] == module.model.config.width for features in batches)
+
+
+def test_without_cls_module_and_packer_agree_or_say_so(sources: list[ModalitySource], tmp_path: Path) -> None:
+    without = Packer(sources, AnyToAnyMasking(), has_cls=False)
+    data = build_data(tmp_path, sources, num_steps=2, collate=without)
+    module = build_module(sources, has_cls=False)
+    build_trainer(tmp_path, max_steps=2).fit(module, data)
+    pipeline = Pipeline(module.model, build_tokenizers())
+    assert len(pipeline.generate({"text": ["a seven"]}, ["image"])["image"]) == 1
+    with pytest.raises(ValueError, match="pack it with model.vocabulary"):
+        build_trainer(tmp_path, max_steps=2).fit(build_module(sources), data)

@@ -29,6 +29,14 @@ def test_lengths_get_labels_and_the_model_the_same_vocabulary() -> None:
     )
 
 
+def test_without_cls_a_sample_has_its_segments_alone() -> None:
+    batch = full_batch(5)
+    packed = packer(has_cls=False)(batch, Key(0))
+    assert bool((packed.inputs.segment >= 0).all())
+    assert packed.inputs.num_rows == packer()(batch, Key(0)).inputs.num_rows - 5
+    assert packed.inputs.vocabulary == build_vocabulary(PLAIN, has_cls=False)
+
+
 def test_sources_read_their_specs_from_folders(tmp_path: Path) -> None:
     sources = write_toy_data(tmp_path)
     names = build_vocabulary(sources).names
