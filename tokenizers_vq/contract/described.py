@@ -116,12 +116,14 @@ def find_class(class_path: str, base: type, allow: Iterable[type] = ()) -> type:
     known = _subclasses(base) | {path_of(c): c for c in allow}
     package = class_path.split(".", 1)[0]
     if class_path not in known and package in ("tokenizers_vq", "maskmm"):
-        module, _, _ = class_path.rpartition(".")
+        module, _, name = class_path.rpartition(".")
         try:
-            importlib.import_module(module)
+            # By its attribute, as configs may name a class by the package that passes it on.
+            found = getattr(importlib.import_module(module), name, None)
         except ModuleNotFoundError as error:
             raise ValueError(f"class {class_path!r}: {error}; it may come from another version") from error
-        known = _subclasses(base) | known
+        if isinstance(found, type) and issubclass(found, base):
+            return found
     if class_path not in known:
         raise ValueError(
             f"class {class_path!r} is not part of this package and was not imported; import it first (--plugin "

@@ -141,7 +141,10 @@ class Tokenizer(Described, nn.Module, ABC):
         tokenizer = cls(**init_args)
         path = folder / "model.safetensors"
         if path.exists():
-            tokenizer.load_state_dict(load_file(path))
+            try:
+                tokenizer.load_state_dict(load_file(path))
+            except RuntimeError as error:  # names or shapes; torch gives no narrower one
+                raise ValueError(f"{path} holds the weights of another tokenizer: {error}") from error
         return tokenizer
 
     @classmethod

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
@@ -12,15 +12,20 @@ from torch.utils.checkpoint import checkpoint
 from tokenizers_vq.contract import Described
 from tokenizers_vq.quantizers.distributed import mean_over_ranks
 
-Regulariser = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""(latents (N, D), weight (N,) of 1 for rows that count, codebook (K, D)) -> weighted scalar loss."""
-
 _CHUNK_SCORES = 1 << 22  # scores alive at once: 16 MiB of float32
 _SMALLEST = 1e-12
 
 
+class Regulariser(Described, ABC):
+    """A loss of latents and codebook."""
+
+    @abstractmethod
+    def __call__(self, x_ND: Tensor, weight_N: Tensor, codebook_KD: Tensor) -> Tensor:
+        """Weighted scalar loss of latents, of weights that are 1 for rows that count, and of the codebook."""
+
+
 @dataclass(frozen=True)
-class Orthogonality(Described):
+class Orthogonality(Regulariser):
     """Mean squared cosine between different codes.
 
     Shin, Lee and Kim, "Translation-equivariant Image Quantizer for Bi-directional Image-Text Generation" (2021),
@@ -39,7 +44,7 @@ class Orthogonality(Described):
 
 
 @dataclass(frozen=True)
-class SoftEntropy(Described):
+class SoftEntropy(Regulariser):
     """E[H(code | latent)] - diversity * H(E[code]) of a softmax over negative squared distances.
 
     Yu et al., "MAGVIT: Masked Generative Video Transformer" (2022), appendix; weight 0.1 and temperature 0.01 there.

@@ -13,13 +13,15 @@ from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
 
 from maskmm.checkpoint import load_checkpoint
 from maskmm.cli import export
-from maskmm.interop.lightning_checkpoint import export_lightning, read_lightning
+from maskmm.interop.lightning_checkpoint import export_lightning, export_tokenizer, read_lightning
 from maskmm.model import TransformerConfig
 from maskmm.module import MaskedModule
 from maskmm.nn.config import AttentionConfig, FeedForwardConfig
 from tokenizers_vq.contract import ModalitySource, load_tokenizer
 from tokenizers_vq.image import ImageVQ
+from tokenizers_vq.quantizers import CosineVQ
 from tokenizers_vq.training import TokenizerModule
+from tokenizers_vq.vision import VQKD
 
 TINY = TransformerConfig(
     width=16, depth=1, attention=AttentionConfig(num_heads=2), ffn=FeedForwardConfig(width=16)
@@ -124,6 +126,28 @@ def test_a_trained_tokenizer_through_the_verb(tmp_path) -> None:
     (tmp_path / "run" / "config.yaml").write_text("model: {}")
     with pytest.raises(ValueError, match=r"names no tokenizer under model\.init_args\.tokenizer"):
         run(path, tmp_path / "other")
+
+
+def test_injected_parts_are_built_and_the_teacher_is_not(tmp_path) -> None:
+    sizes = {"image_size": 8, "patch_size": 4, "width": 8, "depth": 1, "decoder_depth": 1, "num_heads": 1}
+    torch.manual_seed(0)
+    module = TokenizerModule(VQKD(CosineVQ(4, 2), **sizes))
+    path = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    path.parent.mkdir(parents=True)
+    torch.save({"state_dict": module.state_dict()}, path)
+    quantizer = {
+        "class_path": "tokenizers_vq.quantizers.CosineVQ",
+        "init_args": {"codebook_size": 4, "dim": 2},
+    }
+    teacher = {"class_path": "tokenizers_vq.vision.TimmTeacher", "init_args": {"weights": "left.behind"}}
+    told = {
+        "class_path": "tokenizers_vq.vision.VQKD",
+        "init_args": sizes | {"quantizer": quantizer, "teacher": teacher},
+    }
+    config = yaml.safe_dump({"model": {"init_args": {"tokenizer": told}}})
+    (tmp_path / "run" / "config.yaml").write_text(config)
+    export_tokenizer(path, tmp_path / "out")
+    assert load_tokenizer(tmp_path / "out").fingerprint() == module.tokenizer.fingerprint()
 
 
 def test_files_that_are_no_checkpoints(tmp_path) -> None:

@@ -8,7 +8,8 @@ import pytest
 from torch import nn
 
 from tokenizers_vq.contract import Described
-from tokenizers_vq.contract.described import arguments_of, path_of, rebuild
+from tokenizers_vq.contract.described import arguments_of, find_class, path_of, rebuild
+from tokenizers_vq.quantizers import FSQ, Quantizer
 
 
 class Inner(Described):
@@ -71,6 +72,17 @@ def test_foreign_classes_are_refused_at_any_depth():
     told = {"parts": [{"class_path": "os.path.Join"}]}
     with pytest.raises(ValueError, match=r"os\.path\.Join"):
         rebuild(told)
+
+
+def test_a_class_may_be_named_by_the_package_that_passes_it_on():
+    assert find_class("tokenizers_vq.quantizers.FSQ", Quantizer) is FSQ
+    for wrong in (
+        "tokenizers_vq.quantizers.nearest_code",
+        "tokenizers_vq.quantizers.Nothing",
+        "tokenizers_vq.x.FSQ",
+    ):
+        with pytest.raises(ValueError, match="class"):
+            find_class(wrong, Quantizer)
 
 
 def test_missing_arguments_are_pythons_own_error():

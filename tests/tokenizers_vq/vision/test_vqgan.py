@@ -51,6 +51,14 @@ def test_any_quantizer_is_written_into_the_folder(quantizer, tmp_path):
     assert loaded.spec.num_codebooks == tokenizer.quantizer.num_codebooks > 1
 
 
+def test_the_weights_of_another_tokenizer_are_refused(tmp_path):
+    made().save(tmp_path / "one")
+    made(width=16).save(tmp_path / "other")
+    (tmp_path / "other" / "model.safetensors").replace(tmp_path / "one" / "model.safetensors")
+    with pytest.raises(ValueError, match="weights of another tokenizer"):
+        load_tokenizer(tmp_path / "one")
+
+
 def test_several_resolutions_in_training():
     tokenizer = made(train_sizes=(16, 24, 8)).train()
     sides = [tokenizer(images()).reconstruction.shape[-1] for _ in range(12)]
