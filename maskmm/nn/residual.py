@@ -20,12 +20,15 @@ class Residual(nn.Module):
     def __init__(self, width: int, config: ResidualConfig, alpha: float = 1.0) -> None:
         super().__init__()
         self.alpha = alpha
+        self.has_half_stream = config.has_half_stream
         self.dropout = nn.Dropout(config.dropout)
         start = config.layer_scale
         self.scale = None if start is None else nn.Parameter(torch.full((width,), start))
 
     def forward(self, x_ND: Tensor, branch_ND: Tensor, keep_N1: Tensor | None) -> Tensor:
         """(N, D), (N, D), (N, 1) -> (N, D)."""
+        if self.has_half_stream:
+            x_ND = x_ND.to(branch_ND.dtype)
         branch_ND = self.dropout(branch_ND)
         if self.scale is not None:
             branch_ND = branch_ND * self.scale
