@@ -15,7 +15,8 @@ from maskmm.sequence import TokenSequence, concatenate
 class Guidance:
     """Push predictions away from what the model says without its condition (Ho and Salimans, 2022).
 
-    The head is linear, so guiding features before it equals guiding logits and costs one head instead of two. The
+    A linear head makes guiding the features before it the same as guiding logits, at the cost of one head instead of
+    two; a "dense" head (`HeadConfig.kind`) transforms the guided features, which is not quite the same. The
     unconditional state is the absent condition: its segments have no rows.
 
     Args:
