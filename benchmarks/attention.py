@@ -66,6 +66,8 @@ def window_case(lengths: list[int], peer: str, goal: float, is_training: bool) -
         check,
         goal,
         f"{sum(lengths)} rows, {HEADS} heads of {WIDTH}",
+        # Two products of every pair in the band; the backward has five.
+        flops=(2 + 5 * is_training) * 2.0 * sum(lengths) * (2 * WINDOW + 1) * HEADS * WIDTH,
     )
 
 
