@@ -40,6 +40,11 @@ def run(options: argparse.Namespace) -> int:
         from maskmm.cli.quickstart.results import show
         from maskmm.cli.quickstart.settings import FULL, TOY, QuickstartSettings
         from maskmm.cli.quickstart.stage import run_stages
+        from maskmm.evaluation.optional import require
+
+        # What the last stages need is missed now, not after the training.
+        for module in ("sklearn", "espeakng_loader", "pocketsphinx"):
+            require(module, "the quickstart")
 
     settings = QuickstartSettings.read([FULL, TOY] if options.toy else [FULL])
     is_single = len(options.seeds) == 1

@@ -145,7 +145,14 @@ def _begun(stage: Stage) -> Path:
 
 
 def _read(path: Path) -> Receipt | None:
-    return Receipt.from_dict(json.loads(path.read_text())) if path.exists() else None
+    if not path.exists():
+        return None
+    try:
+        return Receipt.from_dict(json.loads(path.read_text()))
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(
+            f"{path.absolute()} is damaged ({error}); delete it, and its stage runs again"
+        ) from error
 
 
 def _remove(path: Path) -> None:

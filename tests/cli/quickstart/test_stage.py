@@ -114,3 +114,13 @@ def test_costs_of_an_interrupted_stage_add_up() -> None:
     work.is_killed = False
     after = run_stages(work.stages())[1].cost
     assert after.wall_s > before["wall_s"] > 0 and after.peak_memory_bytes > 1_000_000
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1]", "{}"])
+def test_a_damaged_stamp_is_named(content: str) -> None:
+    work = Work()
+    run_stages(work.stages())
+    (Path(STAMPS) / "second.json").write_text(content)
+    with pytest.raises(ValueError, match=r"second.json is damaged .*; delete it"):
+        run_stages(work.stages())
+    assert work.runs == ["first", "second from 0"]
