@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from itertools import chain
 
+import torch
 from torch import Tensor, nn
 
 from tokenizers_vq.contract import Described, Quantized
@@ -50,6 +52,14 @@ class Quantizer(Described, nn.Module, ABC):
     @abstractmethod
     def decode(self, codes: Tensor) -> Tensor:
         """Latents (..., dim) of codes (..., num_codebooks) int64."""
+
+    @torch.no_grad()
+    def code_vectors(self) -> Tensor | None:
+        """(Q, codebook_size, dim) vectors behind the codes; None where those of several codebooks mix."""
+        if self.num_codebooks > 1:
+            return None
+        device = next((t.device for t in chain(self.parameters(), self.buffers())), None)
+        return self.decode(torch.arange(self.codebook_size, device=device)[:, None])[None]
 
     def check_latents(self, latents: Tensor, is_valid: Tensor | None = None) -> None:
         """Raise ValueError unless latents are (..., dim) and is_valid, where given, is (...)."""

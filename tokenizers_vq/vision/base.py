@@ -81,6 +81,10 @@ class ImageTokenizer(TrainableTokenizer):
         """Codes (B, *grid, Q) int64 of images (B, C, H, W) float in [0, 1]."""
         return self.quantizer.encode(self.latents(self.checked(media)))
 
+    def code_vectors(self) -> Tensor | None:
+        """(Q, codebook_size, D) vectors of the quantizer."""
+        return self.quantizer.code_vectors()
+
     def code_latents(self, codes: Tensor | Sequence[Tensor]) -> Tensor:
         """Quantized latents (B, *grid, D) of codes (B, *grid, Q), on the tokenizer's device.
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from tokenizers_vq.contract import load_tokenizer
-from tokenizers_vq.quantizers import LFQ, ProjectedQuantizer, ResidualVQ, VectorQuantizer
+from tokenizers_vq.quantizers import FSQ, LFQ, ProjectedQuantizer, ResidualVQ, VectorQuantizer
 from tokenizers_vq.vision import VQGAN
 
 
@@ -49,6 +49,24 @@ def test_any_quantizer_is_written_into_the_folder(quantizer, tmp_path):
     assert isinstance(loaded, VQGAN)
     assert torch.equal(loaded.encode(images()), tokenizer.encode(images()))
     assert loaded.spec.num_codebooks == tokenizer.quantizer.num_codebooks > 1
+
+
+@pytest.mark.parametrize(
+    ("quantizer", "count"),
+    [
+        (lambda: ResidualVQ(3, 8, 4), 3),
+        (lambda: ProjectedQuantizer(6, FSQ((5, 3))), 1),
+        (lambda: VectorQuantizer(16, 4), 1),
+    ],
+)
+def test_code_vectors_are_what_decoding_starts_from(quantizer, count):
+    tokenizer = made(quantizer=quantizer()).eval()
+    vectors = tokenizer.code_vectors()
+    assert vectors.shape == (count, tokenizer.spec.codebook_size, tokenizer.quantizer.dim)
+    codes = tokenizer.encode(images())
+    summed = sum(vectors[q][codes[..., q]] for q in range(count))
+    torch.testing.assert_close(summed, tokenizer.code_latents(codes))
+    assert made(quantizer=ProjectedQuantizer(6, LFQ(8, num_codebooks=2))).code_vectors() is None
 
 
 def test_the_weights_of_another_tokenizer_are_refused(tmp_path):
