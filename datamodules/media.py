@@ -11,6 +11,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from datamodules.corpora.digits.corpus import DigitsCorpus
 from datamodules.corpora.digits.images import augment
+from datamodules.corpora.digits.perturb import perturb_voices
 from datamodules.plan import BatchPlan
 from datamodules.steps import MakeBatch, ResumableLoader, StepData, StepLoader
 from tokenizers_vq.contract import Key
@@ -52,17 +53,24 @@ def pad_waveforms(waveforms: list[Tensor]) -> dict[str, Tensor]:
 
 @dataclass(frozen=True)
 class ShuffledClips:
-    """Training batches of padded waveforms, see `pad_waveforms`."""
+    """Training batches of padded waveforms, see `pad_waveforms`; a share of the clips as other voices."""
 
     waveforms: list[Tensor]
     plan: BatchPlan
+    perturbed_share: float = 0.0
     rank: int = 0
     world_size: int = 1
 
     def __call__(self, step: int) -> dict[str, Tensor]:
         """The batch of a step."""
-        samples = self.plan.samples(step, self.rank, self.world_size)
-        return pad_waveforms([self.waveforms[i] for i in samples.tolist()])
+        share = (step, self.rank, self.world_size)
+        clips = [self.waveforms[i] for i in self.plan.samples(*share).tolist()]
+        if self.perturbed_share:
+            key, draw = Key(self.plan.seed).fold("perturb"), self.plan.draws(*share)
+            others = perturb_voices(clips, key, draw)
+            is_other = key.fold("is other").uniform(draw) < self.perturbed_share
+            clips = [other if turn else clip for clip, other, turn in zip(clips, others, is_other.tolist())]
+        return pad_waveforms(clips)
 
 
 @dataclass(frozen=True)
@@ -128,12 +136,35 @@ class DigitImages(_DigitMedia):
 
 
 class DigitSpeech(_DigitMedia):
-    """Synthetic speech of digits: batches {"media": (B, T) float32 at 16 kHz, "lengths": (B,) int64 samples}."""
+    """Synthetic speech of digits: batches {"media": (B, T) float32 at 16 kHz, "lengths": (B,) int64 samples}.
+
+    Args:
+        batch_size, num_steps, seed, cache_dir, num_workers: see DigitImages.
+        perturbed_share: share of the training clips that are heard as other voices, see `perturb_voices`.
+
+    Raises:
+        ValueError: a share outside [0, 1].
+    """
+
+    def __init__(
+        self,
+        batch_size: int,
+        num_steps: int,
+        seed: int = 0,
+        cache_dir: Path | None = None,
+        num_workers: int = 0,
+        perturbed_share: float = 0.0,
+    ) -> None:
+        super().__init__(batch_size, num_steps, seed, cache_dir, num_workers)
+        if not 0.0 <= perturbed_share <= 1.0:
+            raise ValueError(f"perturbed_share={perturbed_share}, expected a share in [0, 1]")
+        self.perturbed_share = perturbed_share
 
     def train_dataloader(self) -> ResumableLoader:
         """Batches of the training split, one a step."""
         waveforms = self.corpus.speech("train").waveforms
-        return self.training_loader(ShuffledClips(waveforms, *self._plan(len(waveforms))))
+        plan, rank, world_size = self._plan(len(waveforms))
+        return self.training_loader(ShuffledClips(waveforms, plan, self.perturbed_share, rank, world_size))
 
     def val_dataloader(self) -> StepLoader:
         """The validation split, once: voices that training does not hear."""

@@ -12,13 +12,13 @@ from torch import Tensor
 
 from datamodules.corpora.digits.corpus import DigitsCorpus
 from datamodules.corpora.digits.images import augment
-from datamodules.corpora.digits.speed import perturb_speed
+from datamodules.corpora.digits.perturb import perturb_voices
 from datamodules.corpora.splits import SPLITS, Split
 from datamodules.store import TokenItems, TokenStore, write_store
 from tokenizers_vq.contract import Key, Tokenizer
 
 log = logging.getLogger(__name__)
-_VERSION = 2  # of what a store holds; another version of this file must not take an old store for its own
+_VERSION = 3  # of what a store holds; another version of this file must not take an old store for its own
 
 
 def pretokenize_digits(
@@ -33,7 +33,7 @@ def pretokenize_digits(
     """Write the token stores `train`, `val` and `test` into `folder`.
 
     Image item `i * num_views + v` is view v of image i: the plain image at v = 0, else an augmented one; clips alike
-    with `num_speech_views`, at other speeds. Validation
+    with `num_speech_views`, perturbed to other voices. Validation
     and test have plain images alone. Text items are all captions; audio items are the split's clips, in order. A
     store that was already made from the same corpus, tokenizers and settings is left as it is.
 
@@ -99,7 +99,7 @@ def _media(
         clip_ids = torch.arange(len(speech.waveforms))
         spoken = [speech.waveforms]
         spoken += [
-            perturb_speed(speech.waveforms, key.fold("speech view").at(view), clip_ids)
+            perturb_voices(speech.waveforms, key.fold("speech view").at(view), clip_ids)
             for view in range(1, num_views)
         ]
         return [clip for clips in zip(*spoken) for clip in clips], speech.labels.repeat_interleave(num_views)

@@ -29,7 +29,7 @@ class QuickstartSettings:
         vocab_size: word pieces learned from the captions.
         max_text_length: longest caption in word pieces.
         num_views: versions of each training image that the shared model sees, one plain, the others augmented.
-        num_speech_views: versions of each training clip, one plain, the others at other speeds.
+        num_speech_views: versions of each training clip, one plain, the others as other voices.
         generation: target modality -> settings of `Pipeline.generate`, kept in the exported folder.
         sizes: how much the scores are measured on.
         directions: how the samples that are scored are generated; these win over `generation`.
