@@ -24,7 +24,7 @@ from typing import Any
 # Section -> module under benchmarks.on_gpu, and the seconds it may take.
 _SECTIONS = {
     "ceilings": ("ceilings", 40),
-    "training": ("training", 200),
+    "training": ("training", 230),
     "padded": ("padded", 150),
     "decoding": ("decoding", 90),
     "parity": ("parity", 40),

@@ -33,11 +33,13 @@ class Plan:
         clock: what is read.
         rounds: rounds of every case.
         seconds: about how long one call is repeated in a round.
+        has_peaks: whether the memory of the calls is measured too.
     """
 
     clock: Clock
     rounds: int
     seconds: float
+    has_peaks: bool = False
 
 
 class Measurable(Protocol):
@@ -93,8 +95,10 @@ class Case:
         if self.flops is not None:
             row["floor_share"] = self.flops / seconds / 1e9 / gemm_gflops(clock)
         # A fork of a process with several busy threads may hang.
-        peaks = {name: added_mib(call) if clock.threads == 1 else None for name, call in calls.items()}
-        return row | {f"{name}_peak_mib": peak for name, peak in peaks.items()}
+        is_forked = plan.has_peaks and clock.threads == 1
+        return row | {
+            f"{name}_peak_mib": added_mib(call) if is_forked else None for name, call in calls.items()
+        }
 
 
 @dataclass(frozen=True)
@@ -139,12 +143,13 @@ def run(themes: Iterable[tuple[Callable[[bool], Iterable[Measurable]], Iterable[
         exit status: 1 where a gate was not kept.
     """
     options = _parse()
-    plan = Plan(Clock(options.mode), 3 if options.quick else 9, 0.02 if options.quick else 0.15)
-    torch.set_num_threads(plan.clock.threads)
+    clock = Clock(options.mode)
+    plan = Plan(clock, 3, 0.02) if options.quick else Plan(clock, 9, 0.15, has_peaks=True)
+    torch.set_num_threads(clock.threads)
     out = options.out.open("w") if options.out else None
     is_kept = True
     for cases, packages in themes:
-        shared = environment(plan.clock, packages)
+        shared = environment(clock, packages)
         for case in cases(options.quick):
             if (options.gates and case.gate is None) or options.only not in case.name:
                 continue

@@ -45,7 +45,7 @@ def kernel_shares(
         "share_attention": round(share["attention"], 4),
         "share_outside": round(share["other"], 4),
     }
-    for kernel, time in micros.most_common(20):
+    for kernel, time in micros.most_common(36):
         yield {
             "row": f"kernel, {name}",
             "kernel": kernel[:120],

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from maskmm.model import MaskedTransformer
-from maskmm.nn.config import AttentionConfig, FeedForwardConfig
+from maskmm.nn.config import AttentionConfig, FeedForwardConfig, ResidualConfig
 from maskmm.nn.transformer_config import TransformerConfig
 from maskmm.vocabulary import Vocabulary
 
@@ -83,13 +83,14 @@ class Setting:
         return (time.perf_counter() - start) / repeats
 
     def base_model(self, vocabulary: Vocabulary, longest: int, **changes: Any) -> MaskedTransformer:
-        """The house's encoder at base size: 12 layers of width 768, 84.9 M weights in its matrices."""
+        """The house's encoder at base size: 12 layers of width 768, 84.9 M weights in its matrices, a bf16 stream."""
         width = self.pick(768, 64)
         config = TransformerConfig(
             width=width,
             depth=self.pick(12, 2),
             attention=changes.pop("attention", AttentionConfig(num_heads=width // 64)),
             ffn=FeedForwardConfig(width=8 * width // 3),
+            residual=changes.pop("residual", ResidualConfig(has_half_stream=True)),
             max_length=longest,
             **changes,
         )

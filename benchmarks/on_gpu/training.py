@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -29,26 +31,29 @@ class Packed:
 
     Args:
         setting: of the run.
+        longest: most rows of a sample. Row kernels start as many blocks for each sample as the longest could need, so
+            a bound that no sample reaches costs time; so do places for samples that never come.
+        samples: most samples of a batch; None = as many as there are of the longest.
     """
 
-    def __init__(self, setting: Setting) -> None:
-        self.setting, self.longest = setting, setting.pick(2048, 64)
+    def __init__(self, setting: Setting, longest: int, samples: int | None = None) -> None:
+        self.setting, self.longest = setting, longest
         self.rows = setting.pick(65536, 256)
-        self.text = Modality("text", TokenSpec(setting.pick(8192, 64), axes=("t",), max_length=self.longest))
+        self.text = Modality("text", TokenSpec(setting.pick(8192, 64), axes=("t",), max_length=longest))
         capacity = {"text": round(SHARE * self.rows), "text.length": 1}
-        budget = TokenBudget(self.rows, samples=setting.pick(512, 64))
+        budget = TokenBudget(self.rows, samples or self.rows // longest)
         self.packer = Packer([self.text], ExactShare(SHARE), target_capacity=capacity, budget=budget)
 
-    def full(self, length: int, seed: int) -> MaskedSequence:
-        """Every sample has `length` rows."""
-        return self._pack([length] * (self.rows // length), seed)
+    def full(self, seed: int) -> MaskedSequence:
+        """Every sample has as many rows as it may."""
+        return self._pack([self.longest] * (self.rows // self.longest), seed)
 
-    def mixed(self, longest: int, seed: int) -> MaskedSequence:
+    def mixed(self, seed: int) -> MaskedSequence:
         """Lengths spread evenly up to 0.8 of the longest (a padded batch would be filled to 0.4)."""
         generator = torch.Generator().manual_seed(seed)
         lengths: list[int] = []
         while True:
-            length = int(torch.randint(4, int(0.8 * longest), (), generator=generator))
+            length = int(torch.randint(4, int(0.8 * self.longest), (), generator=generator))
             if sum(lengths) + length > self.rows:
                 return self._pack(lengths, seed)
             lengths.append(length)
@@ -112,33 +117,32 @@ def flops_per_token(model: MaskedTransformer, batch: MaskedSequence) -> float:
 
 
 def training(setting: Setting) -> Iterator[Row]:
-    """One compiled step for all: packs of 512, 1024 and 2048, then 50 batches of mixed lengths; kernels of each."""
-    packed = Packed(setting)
-    model = setting.base_model(packed.packer.vocabulary, packed.longest)
+    """Packs of 512, 1024 and 2048, with the kernels of each, then 50 batches of mixed lengths up to 512."""
+    lengths = (512, 1024, 2048) if not setting.is_tiny else (32, 64)
+    for longest in lengths:
+        packed = Packed(setting, longest)
+        trainer, batches, row = started(setting, packed, f"training, T={longest}")
+        yield row
+        goal = {"goal_tokens_per_s": GOALS.get(longest)}
+        yield throughput(f"training, packed, T={longest}", trainer, batches) | goal
+        yield from kernel_shares(setting, partial(trainer.step, batches[0]), f"training, T={longest}")
+        torch._dynamo.reset()
+    yield from _changing_lengths(setting, lengths[0])
+
+
+def started(
+    setting: Setting, packed: Packed, name: str, **changes: Any
+) -> tuple[Trainer, list[MaskedSequence], Row]:
+    """A compiled trainer whose loss is the eager one, four full batches, and what the first step took."""
+    model = setting.base_model(packed.packer.vocabulary, packed.longest, **changes)
     trainer = Trainer(setting, model)
-    yield first_step(trainer, packed)
-    batches = {}
-    for length in (512, 1024, 2048) if not setting.is_tiny else (32, 64):
-        batches[length] = [packed.full(length, seed) for seed in range(4)]
-        goal = {"goal_tokens_per_s": GOALS.get(length)}
-        yield throughput(f"training, packed, T={length}", trainer, batches[length]) | goal
-    yield _changing_lengths(trainer, packed, setting.pick(512, 32))
-    for length, (batch, *_) in batches.items():
-        yield from kernel_shares(setting, lambda b=batch: trainer.step(b), f"training, T={length}")
-
-
-def first_step(trainer: Trainer, packed: Packed) -> Row:
-    """Compiles, and checks the compiled loss against the eager one."""
-    batch = packed.full(packed.longest, seed=9)
+    batches = [packed.full(seed) for seed in range(4)]
     start = time.perf_counter()
-    loss = trainer.check(batch)
-    trainer.step(batch)
-    trainer.setting.wait()
-    return {
-        "row": "training, first step",
-        "seconds": round(time.perf_counter() - start, 1),
-        "loss": round(loss, 4),
-    }
+    loss = trainer.check(batches[0])
+    trainer.step(batches[0])
+    setting.wait()
+    seconds = round(time.perf_counter() - start, 1)
+    return trainer, batches, {"row": f"{name}, first step", "seconds": seconds, "loss": round(loss, 4)}
 
 
 def throughput(name: str, trainer: Trainer, batches: list[MaskedSequence], rounds: int = 5) -> Row:
@@ -165,14 +169,17 @@ def throughput(name: str, trainer: Trainer, batches: list[MaskedSequence], round
     }
 
 
-def _changing_lengths(trainer: Trainer, packed: Packed, longest: int) -> Row:
-    """50 batches of other lengths each through the graph that the full batches compiled."""
-    batches = [packed.mixed(longest, 100 + seed) for seed in range(trainer.setting.pick(50, 3))]
+def _changing_lengths(setting: Setting, longest: int) -> Iterator[Row]:
+    """50 batches of other lengths each, after the first has compiled."""
+    packed = Packed(setting, longest, samples=setting.pick(384, 64))
+    trainer, _, row = started(setting, packed, "training, mixed lengths")
+    yield row
+    batches = [packed.mixed(100 + seed) for seed in range(setting.pick(50, 3))]
     before = counters["stats"]["unique_graphs"]
     for batch in batches:
         trainer.step(batch)
     row = throughput(f"training, mixed lengths, T<={longest}", trainer, batches[:8], rounds=3)
-    return row | {
+    yield row | {
         "recompiles": counters["stats"]["unique_graphs"] - before,
         "graph_breaks": sum(counters["graph_break"].values()),
         "batches_of_changing_lengths": len(batches),
