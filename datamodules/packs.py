@@ -75,8 +75,9 @@ class PackCursor:
 class PackPlan:
     """Packs of one run, numbered; each draw of the plan lies in exactly one.
 
-    A pack follows from the plan alone. Packs are found by walking over the buffers (20 to 50 microseconds a sample, most of it pairing and transforms),
-    so that asking in order costs nothing, and a cursor saves a resumed run the walk from the start.
+    A pack follows from the plan alone. Packs are found by walking over the buffers (20 to 50 microseconds a sample,
+    most of it pairing and transforms), so that asking in order costs little, and a cursor saves a resumed run the
+    walk from the start.
 
     Args:
         plan: shuffles; its batches are the buffers.

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 from safetensors.torch import load_file
 
@@ -22,20 +23,26 @@ import torch
 from safetensors.torch import save_file
 
 sys.path.insert(0, {root!r})
+from maskmm.masking.any_to_any import AnyToAnyMasking
+from maskmm.nn.config import ResidualConfig
+from maskmm.packing import Packer
 from tests.maskmm.training import TINY, build_data, build_module, build_trainer
-from tokenizers_vq.contract import ModalitySource
+from tokenizers_vq.contract import ModalitySource, TokenBudget
 
-folder, world_size = Path(sys.argv[1]), int(sys.argv[2])
+folder, world_size, batches_by = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 torch.set_num_threads(1)
 names = ("image", "text", "speech")
 sources = [ModalitySource(name, str(folder / "tokenizers" / name)) for name in names]
-module = build_module(sources, transformer=replace(TINY, dropout=0.0))
-strategy = "ddp" if world_size > 1 else "auto"
+module = build_module(sources, transformer=replace(TINY, residual=ResidualConfig()))
+strategy, num_parts, batches = "ddp" if world_size > 1 else "auto", 1, {{"batch_size": 7}}
+if batches_by == "packs":
+    packer = Packer(sources, AnyToAnyMasking(), budget=TokenBudget(64, 32))
+    num_parts, batches = 2 // world_size, {{"batch_size": 2, "buffer_size": 40, "collate": packer}}
 trainer = build_trainer(
-    folder, devices=world_size, strategy=strategy, max_steps=4, log_every_n_steps=1,
+    folder, devices=world_size, strategy=strategy, max_steps=4, log_every_n_steps=1, accumulate_grad_batches=num_parts,
     val_check_interval=100, num_sanity_val_steps=0,
 )
-trainer.fit(module, build_data(folder, sources, batch_size=7, num_steps=4))
+trainer.fit(module, build_data(folder, sources, num_steps=4, **batches))
 if trainer.is_global_zero:
     loss = {{"train/loss": trainer.logged_metrics["train/loss"].float().reshape(1)}}
     state = {{name: value.contiguous() for name, value in module.state_dict().items()}}
@@ -43,19 +50,21 @@ if trainer.is_global_zero:
 """
 
 
-def run(folder: Path, world_size: int) -> dict[str, torch.Tensor]:
+def run(folder: Path, world_size: int, batches_by: str) -> dict[str, torch.Tensor]:
     script = folder / "train.py"
     script.write_text(_SCRIPT.format(root=str(ROOT)))
-    command = [sys.executable, str(script), str(folder), str(world_size)]
+    command = [sys.executable, str(script), str(folder), str(world_size), batches_by]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=180, check=False)
     assert done.returncode == 0, done.stderr[-4000:]
     return load_file(folder / f"world_{world_size}.safetensors")
 
 
-def test_sharding_does_not_change_the_training(tmp_path: Path) -> None:
-    """Seven samples a step: the shares are uneven, and so are the counts of targets."""
+@pytest.mark.parametrize("batches_by", ["samples", "packs"])
+def test_sharding_does_not_change_the_training(tmp_path: Path, batches_by: str) -> None:
+    """Seven samples a step: the shares are uneven, and so are the counts of targets. Or two packs of a token budget,
+    which one process accumulates."""
     write_toy_data(tmp_path)
-    one, two = run(tmp_path, 1), run(tmp_path, 2)
+    one, two = run(tmp_path, 1, batches_by), run(tmp_path, 2, batches_by)
     assert one.keys() == two.keys()
     for name, value in one.items():
         torch.testing.assert_close(two[name], value, rtol=2e-4, atol=2e-5, msg=lambda m, n=name: f"{n}: {m}")
