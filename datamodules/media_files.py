@@ -61,7 +61,9 @@ def decode_png(data: bytes, name: str = "image") -> Tensor:
         with Image.open(io.BytesIO(data)) as image:
             is_grey = image.mode in ("1", "L", "LA", "I", "I;16", "F")
             if image.mode in ("I", "I;16", "F"):
-                raise ValueError(f"{name}: pixels of mode {image.mode}, expected 8 bits a channel")
+                raise ValueError(
+                    f"{name}: pixels of mode {image.mode}, expected 8 bits a channel; convert it first"
+                )
             pixels = np.array(image.convert("L" if is_grey else "RGB"))
     except UnidentifiedImageError as error:
         raise ValueError(f"{name} is no readable image (unknown format); expected a PNG file") from error
