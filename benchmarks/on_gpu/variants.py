@@ -1,11 +1,13 @@
-"""The training step with one thing changed each: a float32 stream between the layers, local windows."""
+"""The training step with one thing changed each: cuDNN's attention, a float32 stream, local windows."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
+from torch.nn.attention import varlen
 
 from benchmarks.on_gpu.setting import Row, Setting
 from benchmarks.on_gpu.training import Packed, started, throughput
@@ -14,11 +16,25 @@ from maskmm.nn.config import AttentionConfig, ResidualConfig
 
 def variants(setting: Setting) -> Iterator[Row]:
     """Each variant compiles for itself; with windows the pairs that are left out count for nothing."""
+    with _cudnn_attention():
+        for length in (2048, 1024) if not setting.is_tiny else (32,):
+            yield from _measured(setting, "cuDNN attention", length)
     yield from _measured(setting, "float32 stream", setting.pick(1024, 32), residual=ResidualConfig())
     attention = AttentionConfig(num_heads=setting.pick(12, 1), window=setting.pick(64, 8), global_every=3)
     rows = _measured(setting, "windows of 64, global every 3rd", setting.pick(2048, 64), attention=attention)
     for row in rows:
         yield row | {"utilisation": None}
+
+
+@contextmanager
+def _cudnn_attention() -> Iterator[None]:
+    """cuDNN's packed attention, which varlen_attn takes on Hopper by itself from torch 2.14 on and has had before."""
+    usual = varlen._should_use_cudnn
+    varlen._should_use_cudnn = lambda device_index: True
+    try:
+        yield
+    finally:
+        varlen._should_use_cudnn = usual
 
 
 def _measured(setting: Setting, name: str, longest: int, **changes: Any) -> Iterator[Row]:
