@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from maskmm.masking.any_to_any import AnyToAnyMasking
 from maskmm.masking.base import MaskedSequence, Masking
 from maskmm.masking.continuous import InputsInsteadOfCodes
+from maskmm.masking.left_out import LeaveOutMasked
 from maskmm.sequence import TokenSequence, pack, take_samples
 from tests.contracts.discovery import subclasses
 from tests.contracts.random_batches import QUICK, batches, vocabularies
@@ -18,6 +19,7 @@ from tokenizers_vq.contract import Key
 EXAMPLES: dict[type[Masking], list[Masking]] = {
     AnyToAnyMasking: [AnyToAnyMasking(), AnyToAnyMasking(single_target=0.3, condition_noise=0.4)],
     InputsInsteadOfCodes: [InputsInsteadOfCodes(AnyToAnyMasking())],
+    LeaveOutMasked: [LeaveOutMasked(AnyToAnyMasking())],
 }
 ALL = [example for examples in EXAMPLES.values() for example in examples]
 
@@ -43,7 +45,12 @@ def test_it_hides_what_it_asks_and_changes_nothing_else(
     assert torch.equal(sequence.ids, before)
     is_hidden = masked.mask_kind > 0
     assert bool((masked.is_target <= is_hidden).all()) and bool((is_hidden <= sequence.has_codebook()).all())
-    assert torch.equal(masked.inputs.ids[~is_hidden], before[~is_hidden])
+    # A code that is not hidden stays, unless a continuous input stands in for it.
+    with_inputs = torch.tensor([sequence.vocabulary.index(name) for name in sequence.inputs])
+    has_input = torch.isin(sequence.modality, with_inputs)[:, None]
+    is_bare = has_input & (masked.inputs.ids == sequence.vocabulary.pad_id)
+    is_kept = ~is_hidden & ~is_bare
+    assert torch.equal(masked.inputs.ids[is_kept], before[is_kept])
     assert torch.equal(masked.targets[masked.is_target], before[masked.is_target])
     assert bool(((masked.part >= 0) & (masked.part < len(masked.part_names))).all())
     asked = sum(len(rows.rows) for rows in masked.target_rows)
