@@ -25,6 +25,7 @@ from tokenizers_vq.text import UNKNOWN, WordPieceText
 from tokenizers_vq.trainable import TokenizerOutput, TrainableTokenizer
 from tokenizers_vq.vectors import FrozenVectors
 from tokenizers_vq.vision import DVAE, VQGAN, VQKD, Teacher, ViTTokenizer
+from tokenizers_vq.visual_bpe import VisualBPE
 
 TEXTS = ["a handwritten seven", "the digit 3", "this is a nine"]
 
@@ -97,6 +98,11 @@ def small_mel(**changes: Any) -> MelVQ:
     )
 
 
+def visual_bpe() -> VisualBPE:
+    base = small_image(num_codebooks=2).eval()
+    return VisualBPE.learn(base, base.encode(images()), 8, min_count=1)
+
+
 BAD_IMAGES = [
     images()[:, 0],
     images(channels=3),
@@ -159,6 +165,7 @@ EXAMPLES = {
         Example(lambda: ImagePatches((16, 16), 4, mean=(0.5,), std=(0.5,)), images(), BAD_IMAGES),
     ],
     FbankPatches: [Example(lambda: FbankPatches(max_seconds=0.4), long_clips(), BAD_CLIPS)],
+    VisualBPE: [Example(visual_bpe, images(), BAD_IMAGES)],
     PretrainedText: [Example(pretrained_text, TEXTS, BAD_TEXTS)],
     WordPieceText: [Example(lambda: WordPieceText.from_texts(TEXTS, 60, max_length=12), TEXTS, BAD_TEXTS)],
 }
