@@ -9,7 +9,7 @@ PACKAGING := pyproject.toml setup.py constraints.txt
 # A hub call without network would retry for half a minute.
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: quickstart test lint clean
+.PHONY: quickstart test lint gates clean
 
 quickstart: $(VENV)/.corpora
 	$(BIN)/maskmm quickstart $(ARGS)
@@ -17,6 +17,10 @@ quickstart: $(VENV)/.corpora
 # Test processes share the cores: one OpenMP thread each.
 test: $(VENV)/.all lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow and not gpu" $(ARGS)
+
+# Speed that must not be lost, in CPU time: a busy machine does not fail it.
+gates: $(VENV)/.all
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.all --quick --gates
 
 lint: $(VENV)/.all
 	$(BIN)/ruff check .

@@ -23,6 +23,7 @@ from benchmarks.environment import environment
 from benchmarks.peaks import added_mib
 
 Row = dict[str, Any]
+_LONGEST = 20.0  # seconds of a case beyond which rounds are left out
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Plan:
 
     Attributes:
         clock: what is read.
-        rounds: rounds of every case.
+        rounds: most rounds of a case; long ones have fewer, though never under three.
         seconds: about how long one call is repeated in a round.
         has_peaks: whether the memory of the calls is measured too.
     """
@@ -40,6 +41,10 @@ class Plan:
     rounds: int
     seconds: float
     has_peaks: bool = False
+
+    def rounds_of(self, seconds: float) -> int:
+        """Rounds of a case whose calls take this long together."""
+        return min(self.rounds, max(3, round(_LONGEST / max(seconds, 1e-9))))
 
 
 class Measurable(Protocol):

@@ -31,7 +31,7 @@ def cases(is_quick: bool) -> Iterator[Case]:
     """Rows 8 and 9 of the speed goals; the quick run has d256 alone, up to 32k codes."""
     for width in (256,) if is_quick else (256, 768):
         for num_codes in (8192, 32768) if is_quick else (8192, 32768, 65536):
-            yield _masked_rows(width, num_codes, num_rows=512 if is_quick else 1024)
+            yield _masked_rows(width, num_codes, num_rows=1024)
         yield _slices(width, num_rows=512)
 
 
