@@ -45,11 +45,16 @@ class CompileConfig:
 
 
 def check_compiles(transformer: TransformerConfig) -> None:
-    """Refuse what reads the lengths of samples in Python.
+    """Refuse what reads the lengths of samples in Python, or whose shapes follow from what is masked.
 
     Raises:
-        ValueError: additive biases or convolutional positions.
+        ValueError: additive biases, convolutional positions, or a decoder.
     """
+    if transformer.head.decoder is not None:
+        raise ValueError(
+            f"compilation with head.decoder={transformer.head.decoder}: how many rows its encoder sees changes from "
+            "batch to batch; train without `compilation`, or without the decoder"
+        )
     positions = transformer.positions
     if positions.bias is not None or positions.conv_kernel is not None:
         raise ValueError(
@@ -122,3 +127,5 @@ class CompiledAnswer:
             for target in batch.target_rows:
                 for value in (target.rows, target.codes, target.part, target.is_real):
                     torch._dynamo.maybe_mark_dynamic(value, 0)
+            if batch.asked is not None:
+                torch._dynamo.maybe_mark_dynamic(batch.asked.index, 0)

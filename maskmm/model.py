@@ -9,20 +9,22 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from maskmm.nn.bias import PositionBias, build_biases
+from maskmm.nn.bias import build_biases
 from maskmm.nn.block import build_block
 from maskmm.nn.context import LayerContext
+from maskmm.nn.contexts import layer_contexts
 from maskmm.nn.conv_positions import ConvPositions
-from maskmm.nn.coordinates import coordinates
 from maskmm.nn.depth_average import DepthAverage
 from maskmm.nn.drop_path import DropPath
 from maskmm.nn.embedding import TokenEmbedding
 from maskmm.nn.head import DenseTransform
 from maskmm.nn.initial_weights import start_weights
 from maskmm.nn.layout import AttentionLayout, Predicate
+from maskmm.nn.light_decoder import LightDecoder
 from maskmm.nn.norm import build_norm
 from maskmm.nn.rotary import build_rotary
 from maskmm.nn.transformer_config import TransformerConfig
+from maskmm.rows import AskedRows, EncodedRows, is_wholly_masked
 from maskmm.sequence import TokenSequence
 from maskmm.vocabulary import Vocabulary
 
@@ -72,37 +74,20 @@ class MaskedTransformer(nn.Module):
         self.embedding.start()
         rate = config.residual.drop_path
         self.drop_path = DropPath(config.depth, rate) if rate else None
+        self.decoder = None if config.head.decoder is None else LightDecoder(vocabulary, config)
 
     def layout(self, sequence: TokenSequence, predicate: Predicate | None = None) -> AttentionLayout:
         """Attention inside each sample of a packed batch, restricted by a predicate where one is given."""
         return AttentionLayout.build(sequence.cu_seqlens, max_length=self.config.longest, predicate=predicate)
-
-    def contexts(self, sequence: TokenSequence, layout: AttentionLayout) -> list[LayerContext]:
-        """What each layer of one forward needs beside the rows."""
-        options = self.config.positions
-        place_NA = coordinates(sequence, options.source)
-        angles = self.rotary(place_NA) if self.rotary is not None else None
-        local = self.local_rotary(place_NA) if self.local_rotary is not None else angles
-        bound = [bias.bind(sequence) for bias in self.biases if isinstance(bias, PositionBias)]
-        keep = None
-        if self.drop_path is not None and self.training:
-            keep = self.drop_path(sequence.sample_id, sequence.sample)
-        return [
-            LayerContext(
-                layout.with_window(window),
-                angles if window is None else local,
-                bound[layer % len(bound)] if bound else None,
-                None if keep is None else (keep[layer, 0], keep[layer, 1]),
-            )
-            for layer, window in enumerate(map(self.config.attention.window_of, range(self.config.depth)))
-        ]
 
     def forward(self, sequence: TokenSequence, layout: AttentionLayout | None = None) -> Tensor:
         """(N, D) features after the last norm."""
         return self.forward_features(sequence, layout)
 
     def forward_features(self, sequence: TokenSequence, layout: AttentionLayout | None = None) -> Tensor:
-        """(N, D) features after the last norm.
+        """(N, D) features for the head: after the last norm, of the decoder where the model has one.
+
+        A model with a decoder leaves rows that show masks alone out of its encoder.
 
         Args:
             sequence: packed rows.
@@ -112,12 +97,70 @@ class MaskedTransformer(nn.Module):
         Raises:
             ValueError: another vocabulary than the model's.
         """
-        return self.forward_intermediates(sequence, [-1], layout)[0]
+        if self.decoder is not None:
+            return self._put_back(sequence, None, layout, None)
+        return self._encode(sequence, layout)[0]
+
+    def forward_asked(
+        self,
+        sequence: TokenSequence,
+        asked: AskedRows,
+        layout: AttentionLayout | None = None,
+        encoded: EncodedRows | None = None,
+    ) -> Tensor:
+        """(R, D) features for the head of some rows: exactly those rows of `forward_features`.
+
+        The last block computes queries, feed-forward and norm for these rows alone (MosaicBERT: Portes et al., 2023).
+
+        Args:
+            sequence: packed rows, all of which are seen.
+            asked: which of them answer.
+            layout: see `forward_features`.
+            encoded: rows that the encoder sees, for a model with a decoder; found here where not given.
+
+        Raises:
+            ValueError: another vocabulary than the model's, or encoded rows without a decoder.
+        """
+        if self.decoder is not None:
+            return self._put_back(sequence, asked, layout, encoded)
+        if encoded is not None:
+            raise ValueError(
+                "the masking leaves rows out of the encoder (is_encoded), but the model has head.decoder=None to put "
+                "them back; give the transformer a head.decoder, or use the masking without LeaveOutMasked"
+            )
+        return self._encode(sequence, layout, asked=asked)[0]
+
+    def _put_back(
+        self,
+        sequence: TokenSequence,
+        asked: AskedRows | None,
+        layout: AttentionLayout | None,
+        encoded: EncodedRows | None,
+    ) -> Tensor:
+        """Encoder on the encoded rows, decoder on all."""
+        assert self.decoder is not None
+        if layout is not None:
+            raise ValueError(
+                f"a layout with predicate={layout.predicate} and cache={layout.cache} for a model with head.decoder="
+                f"{self.config.head.decoder}: encoder and decoder see other rows each and make layouts of their own"
+            )
+        self._check_vocabulary(sequence)
+        encoded = encoded or EncodedRows.of(sequence, ~is_wholly_masked(sequence))
+        layout = self.layout(sequence)
+        x_ND = self.embedding(sequence)
+        x_MD = x_ND[encoded.index]
+        if self.conv_positions is not None:
+            seen_ND = torch.zeros_like(x_ND).index_copy(0, encoded.index, x_MD)
+            x_MD = x_MD + self.conv_positions(seen_ND, layout)[encoded.index]
+        seen = encoded.sequence
+        contexts = self._contexts(sequence, self.layout(seen), seen.sample, encoded.index)
+        x_MD = self._through(self._finish(x_MD), contexts, [len(self.blocks)])[0]
+        return self.decoder(x_MD, self._finish(x_ND), encoded, sequence, layout, asked, self._run)
 
     def forward_intermediates(
         self, sequence: TokenSequence, layers: Sequence[int], layout: AttentionLayout | None = None
     ) -> list[Tensor]:
-        """Outputs of several layers in one pass.
+        """Outputs of several layers of the encoder in one pass.
 
         Args:
             sequence: packed rows.
@@ -130,21 +173,51 @@ class MaskedTransformer(nn.Module):
         Raises:
             ValueError: a layer out of range, or another vocabulary than the model's.
         """
+        depth = len(self.blocks)
+        for layer in layers:
+            if not -depth - 1 <= layer <= depth:
+                raise ValueError(f"layer {layer}, expected {-depth - 1} to {depth} (0 = embedding)")
+        return self._encode(sequence, layout, [layer % (depth + 1) for layer in layers])
+
+    def _check_vocabulary(self, sequence: TokenSequence) -> None:
         if sequence.vocabulary is not self.vocabulary and sequence.vocabulary != self.vocabulary:
             raise ValueError(
                 f"the sequence was packed for modalities {sequence.vocabulary.names} with another vocabulary than "
                 f"the model's {self.vocabulary.names}; pack it with model.vocabulary"
             )
-        depth = len(self.blocks)
-        for layer in layers:
-            if not -depth - 1 <= layer <= depth:
-                raise ValueError(f"layer {layer}, expected {-depth - 1} to {depth} (0 = embedding)")
-        wanted = [layer % (depth + 1) for layer in layers]
+
+    def _encode(
+        self,
+        sequence: TokenSequence,
+        layout: AttentionLayout | None,
+        layers: Sequence[int] | None = None,
+        asked: AskedRows | None = None,
+    ) -> list[Tensor]:
+        """All rows through the encoder: outputs of the layers 0 .. depth, the last where not given, of asked rows."""
+        self._check_vocabulary(sequence)
         layout = layout or self.layout(sequence)
-        contexts = self.contexts(sequence, layout)
+        contexts = self._contexts(sequence, layout, sequence.sample)
+        if asked is not None:
+            contexts[-1] = contexts[-1].asking(asked)
         x_ND = self._embed(sequence, layout)
-        outputs, history = {0: x_ND}, [x_ND]
+        return self._through(x_ND, contexts, [len(self.blocks)] if layers is None else layers)
+
+    def _contexts(
+        self, sequence: TokenSequence, layout: AttentionLayout, sample: Tensor, rows: Tensor | None = None
+    ) -> list[LayerContext]:
+        keep = None
+        if self.drop_path is not None and self.training:
+            keep = self.drop_path(sequence.sample_id, sample)
+        return layer_contexts(
+            self.config, sequence, layout, self.rotary, self.local_rotary, self.biases, keep, rows
+        )
+
+    def _through(self, x_ND: Tensor, contexts: list[LayerContext], wanted: Sequence[int]) -> list[Tensor]:
+        """Embedded rows through the blocks."""
+        outputs, history, depth = {0: x_ND}, [x_ND], len(self.blocks)
         for number, (block, context) in enumerate(zip(self.blocks[: max(wanted, default=0)], contexts), 1):
+            if self.depth_average is not None:
+                history = [context.answering(x) for x in history]
             x_ND = self._run(block, x_ND, context)
             if self.depth_average is not None:
                 history.append(x_ND)
@@ -157,6 +230,9 @@ class MaskedTransformer(nn.Module):
         x_ND = self.embedding(sequence)
         if self.conv_positions is not None:
             x_ND = x_ND + self.conv_positions(x_ND, layout)
+        return self._finish(x_ND)
+
+    def _finish(self, x_ND: Tensor) -> Tensor:
         return self.embedding_dropout(self.embedding_norm(x_ND))
 
     def _run(self, block: nn.Module, x_ND: Tensor, context: LayerContext) -> Tensor:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from maskmm.rows import AskedRows, EncodedRows
 from maskmm.sequence import TokenSequence
 from maskmm.vocabulary import Vocabulary
 from tokenizers_vq.contract import Key
@@ -60,6 +61,9 @@ class MaskedSequence:
         target_rows: questions by (modality, codebook); filled in by `with_target_rows`.
         step_counts: (P,) int64 targets of each of `part_names(vocabulary, part_names)` in all parts of an optimizer
             step together, where this batch is one of several; None where it is the whole step.
+        asked: the rows of all questions, for the last layer; None where the encoder sees all rows and nothing or
+            everything is asked. Filled in by `with_target_rows`, as is `encoded`.
+        encoded: the rows of `is_encoded`; None where that is.
     """
 
     inputs: TokenSequence
@@ -73,9 +77,11 @@ class MaskedSequence:
     part_names: tuple[str, ...] = ("masked",)
     target_rows: tuple[TargetRows, ...] = field(default=())
     step_counts: Tensor | None = None
+    asked: AskedRows | None = None
+    encoded: EncodedRows | None = None
 
     def with_target_rows(self, capacity: int | Mapping[str, int] | None = None) -> MaskedSequence:
-        """Row indices of the targets, for each (modality, codebook) that has any.
+        """Row indices of the targets, for each (modality, codebook) that has any; of what is asked and encoded.
 
         Args:
             capacity: where given, every list is filled up to a multiple of it with rows that count for nothing, so
@@ -100,7 +106,17 @@ class MaskedSequence:
                         "keep the ids from before hiding as targets"
                     )
                 lists.append(_filled(m.name, codebook, rows, codes, self.part[rows, codebook], multiple))
-        return replace(self, target_rows=tuple(lists))
+        encoded = None if self.is_encoded is None else EncodedRows.of(self.inputs, self.is_encoded)
+        asked = self._asked(None if capacity is None else sum(t.rows.shape[0] for t in lists))
+        return replace(self, target_rows=tuple(lists), asked=asked, encoded=encoded)
+
+    def _asked(self, count: int | None) -> AskedRows | None:
+        is_asked = self.is_target.any(dim=1)
+        if count is not None:
+            return AskedRows.of(self.inputs, is_asked, min(count, self.inputs.num_rows))
+        if self.is_encoded is None and (not bool(is_asked.any()) or bool(is_asked.all())):
+            return None
+        return AskedRows.of(self.inputs, is_asked)
 
     def count_targets(self) -> Tensor:
         """(P,) int64 targets of each of `part_names(vocabulary, part_names)`."""
@@ -123,6 +139,7 @@ class MaskedSequence:
         def move(value: Tensor | None) -> Tensor | None:
             return None if value is None else value.to(device, non_blocking=non_blocking)
 
+        asked, encoded = self.asked, self.encoded
         return MaskedSequence(
             self.inputs.to(device, non_blocking),
             self.mask_kind.to(device, non_blocking=non_blocking),
@@ -135,6 +152,8 @@ class MaskedSequence:
             self.part_names,
             tuple(t.to(device, non_blocking) for t in self.target_rows),
             move(self.step_counts),
+            None if asked is None else asked.to(device, non_blocking),
+            None if encoded is None else encoded.to(device, non_blocking),
         )
 
 

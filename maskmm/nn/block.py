@@ -31,9 +31,10 @@ class PreNormBlock(nn.Module):
         self.ffn_residual = Residual(config.width, config.residual)
 
     def forward(self, x_ND: Tensor, context: LayerContext) -> Tensor:
-        """(N, D) -> (N, D)."""
+        """(N, D) -> (N, D); (R, D) where R rows are asked."""
         keep = context.keep or (None, None)
-        x_ND = self.attention_residual(x_ND, self.attention(self.attention_norm(x_ND), context), keep[0])
+        branch_ND = self.attention.answer(self.attention_norm(x_ND), context)
+        x_ND = self.attention_residual(context.answering(x_ND), branch_ND, keep[0])
         return self.ffn_residual(x_ND, self.ffn(self.ffn_norm(x_ND)), keep[1])
 
 
@@ -55,9 +56,10 @@ class PostNormBlock(nn.Module):
         self.ffn_residual = Residual(config.width, config.residual, alpha)
 
     def forward(self, x_ND: Tensor, context: LayerContext) -> Tensor:
-        """(N, D) -> (N, D)."""
+        """(N, D) -> (N, D); (R, D) where R rows are asked."""
         keep = context.keep or (None, None)
-        x_ND = self.attention_norm(self.attention_residual(x_ND, self.attention(x_ND, context), keep[0]))
+        branch_ND = self.attention.answer(x_ND, context)
+        x_ND = self.attention_norm(self.attention_residual(context.answering(x_ND), branch_ND, keep[0]))
         return self.ffn_norm(self.ffn_residual(x_ND, self.ffn(x_ND), keep[1]))
 
 
@@ -77,11 +79,12 @@ class ParallelBlock(nn.Module):
         self.ffn_residual = Residual(config.width, config.residual)
 
     def forward(self, x_ND: Tensor, context: LayerContext) -> Tensor:
-        """(N, D) -> (N, D)."""
+        """(N, D) -> (N, D); (R, D) where R rows are asked."""
         keep = context.keep or (None, None)
         normed_ND = self.norm(x_ND)
-        x_ND = self.attention_residual(x_ND, self.attention(normed_ND, context), keep[0])
-        return self.ffn_residual(x_ND, self.ffn(normed_ND), keep[1])
+        branch_ND = self.attention.answer(normed_ND, context)
+        x_ND = self.attention_residual(context.answering(x_ND), branch_ND, keep[0])
+        return self.ffn_residual(x_ND, self.ffn(context.answering(normed_ND)), keep[1])
 
 
 def build_block(config: TransformerConfig, layer: int) -> nn.Module:

@@ -303,6 +303,33 @@ class EmbeddingConfig:
 
 
 @dataclass(frozen=True)
+class DecoderConfig:
+    """Layers between encoder and head that put rows back which the encoder did not see; else as the encoder's.
+
+    Args:
+        depth: number of blocks.
+        width: of its stream; None = the encoder's, without linear layers between the two.
+        num_heads: None = the encoder's.
+        ffn_width: None = the encoder's, in proportion to the width.
+
+    Raises:
+        ValueError: a number below 1.
+    """
+
+    depth: int = 2
+    width: int | None = None
+    num_heads: int | None = None
+    ffn_width: int | None = None
+
+    def __post_init__(self) -> None:
+        if not are_positive(self.depth, self.width, self.num_heads, self.ffn_width):
+            raise ValueError(
+                f"decoder of depth={self.depth}, width={self.width}, num_heads={self.num_heads}, ffn_width="
+                f"{self.ffn_width}: all must be at least 1"
+            )
+
+
+@dataclass(frozen=True)
 class HeadConfig:
     """The head that turns features into logits.
 
@@ -312,6 +339,8 @@ class HeadConfig:
         has_bias: the linear head has a bias for each code.
         activation: of the dense layer, a kind of feed-forward that is not gated.
         has_dense_bias: the dense layer has a bias.
+        decoder: the encoder sees visible rows alone, and a light decoder puts the masked ones back; None = the encoder
+            sees masks too.
 
     Raises:
         ValueError: an unknown kind or activation.
@@ -322,6 +351,7 @@ class HeadConfig:
     has_bias: bool = True
     activation: FeedForwardKind = "gelu"
     has_dense_bias: bool = True
+    decoder: DecoderConfig | None = None
 
     def __post_init__(self) -> None:
         check_choice("kind", self.kind, HeadKind)

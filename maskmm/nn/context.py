@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
 from maskmm.nn.layout import AttentionLayout, PairBias
+from maskmm.rows import AskedRows
 
 
 @dataclass(frozen=True)
@@ -19,9 +20,20 @@ class LayerContext:
         bias: what is added to attention scores; None = nothing.
         keep: factors (N, 1) of the attention's and the feed-forward's output, 0 where drop path leaves a sample's
             branch out; None = no drop path.
+        asked: rows that the layer answers for, all others being only seen; None = all. `keep` then has these rows.
     """
 
     layout: AttentionLayout
     angles: tuple[Tensor, Tensor] | None = None
     bias: PairBias | None = None
     keep: tuple[Tensor, Tensor] | None = None
+    asked: AskedRows | None = None
+
+    def asking(self, asked: AskedRows) -> LayerContext:
+        """The same surroundings of a layer that answers for some rows alone."""
+        keep = None if self.keep is None else (self.keep[0][asked.index], self.keep[1][asked.index])
+        return replace(self, keep=keep, asked=asked)
+
+    def answering(self, x_ND: Tensor) -> Tensor:
+        """The rows that the layer answers for."""
+        return x_ND if self.asked is None else x_ND[self.asked.index]

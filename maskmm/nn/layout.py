@@ -107,6 +107,19 @@ class AttentionLayout:
             )
         return replace(self, window=window)
 
+    def asking(self, cu_q: Tensor) -> AttentionLayout:
+        """The same key rows where some of them ask, of which samples have these offsets.
+
+        Raises:
+            ValueError: a window, predicate or cache, which go by all rows.
+        """
+        if self.window is not None or self.predicate is not None or self.cache is not None:
+            raise ValueError(
+                f"some rows ask of a layout with window={self.window}, predicate={self.predicate}, cache={self.cache}; "
+                "each goes by all rows"
+            )
+        return AttentionLayout(cu_q.int(), self.cu_k, max_length=self.max_length)
+
     @property
     def is_self_attention(self) -> bool:
         """Whether query rows and key rows are the same rows."""

@@ -18,3 +18,7 @@ class Mixer(nn.Module, ABC):
     @abstractmethod
     def forward(self, x_ND: Tensor, context: LayerContext) -> Tensor:
         """(N, D) -> (N, D)."""
+
+    def answer(self, x_ND: Tensor, context: LayerContext) -> Tensor:
+        """(N, D) -> (N, D), or (R, D) of the R asked rows; a mixer that need not compute the others overrides it."""
+        return context.answering(self(x_ND, context))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from maskmm.nn.config import (
     AttentionConfig,
+    DecoderConfig,
     EmbeddingConfig,
     FeedForwardConfig,
     HeadConfig,
@@ -73,6 +74,7 @@ class TransformerConfig:
         self._check_heads()
         self._check_blocks()
         self._check_lengths()
+        self._check_decoder()
         if self.positions.conv_kernel is not None and self.width % self.positions.conv_groups:
             raise ValueError(
                 f"width={self.width} over conv_groups={self.positions.conv_groups}: expected a divisor of the width"
@@ -116,6 +118,49 @@ class TransformerConfig:
                 f"{self.positions.size}): take window=None"
             )
 
+    def _check_decoder(self) -> None:
+        if self.decoder is None:
+            return
+        places = self.positions
+        if places.conv_kernel is not None and (places.rotary, places.learned, places.bias) == (
+            None,
+            None,
+            None,
+        ):
+            raise ValueError(
+                f"head.decoder={self.head.decoder} with conv_kernel={places.conv_kernel} as the only positions: rows "
+                "that the encoder does not see would have none; add rotary or learned positions, or a bias"
+            )
+
+    @property
+    def decoder(self) -> TransformerConfig | None:
+        """The light decoder as a stack of its own, global attention in every layer; None where there is none."""
+        options = self.head.decoder
+        if options is None:
+            return None
+        width = options.width or self.width
+        attention = replace(
+            self.attention,
+            num_heads=options.num_heads or self.attention.num_heads,
+            num_kv_heads=self.attention.num_kv_heads if options.num_heads is None else None,
+            head_width=self.attention.head_width
+            if width == self.width and options.num_heads is None
+            else None,
+            window=None,
+            global_every=None,
+        )
+        return replace(
+            self,
+            width=width,
+            depth=options.depth,
+            attention=attention,
+            ffn=replace(self.ffn, width=options.ffn_width or max(1, self.ffn.width * width // self.width)),
+            norm=replace(self.norm, is_first_skipped=False, has_embedding_norm=False),
+            positions=replace(self.positions, local_base=None, conv_kernel=None, conv_groups=1),
+            residual=replace(self.residual, drop_path=0.0, has_depth_average=False),
+            head=HeadConfig(),
+        )
+
     @property
     def head_width(self) -> int:
         """K."""
@@ -141,9 +186,16 @@ class TransformerConfig:
         _check_fields(given, cls, "transformer config")
         for name, part in _PARTS.items():
             if name in given:
-                _check_fields(given[name], part, f"transformer config, {name}:")
-                given[name] = part(**given[name])
+                given[name] = _read_part(part, given[name], f"transformer config, {name}:")
         return cls(**given)
+
+
+def _read_part(part: type, data: Mapping[str, Any], what: str) -> Any:
+    _check_fields(data, part, what)
+    values = dict(data)
+    if values.get("decoder") is not None:
+        values["decoder"] = _read_part(DecoderConfig, values["decoder"], f"{what} decoder:")
+    return part(**values)
 
 
 def _check_fields(data: Mapping[str, Any], cls: type, what: str) -> None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from maskmm.masking.base import MaskedSequence, TargetRows, part_names
+from maskmm.objectives.answers import features_of
 from maskmm.objectives.base import MaskedModel, Objective, ObjectiveOutput
-from maskmm.objectives.structure import Structure, structured_features
+from maskmm.objectives.structure import Structure
 from tokenizers_vq.contract import Key
 
 
@@ -35,28 +36,22 @@ class MaskedCrossEntropy(Objective):
 
     def forward(self, model: MaskedModel, batch: MaskedSequence, key: Key) -> ObjectiveOutput:
         """Parts "modality/codebook/part" as (sum, count); metrics: loss, accuracy and bits per token for each."""
-        features = structured_features(model, batch, self.structure)
+        sizes = [target.rows.shape[0] for target in batch.target_rows]
+        rows = torch.cat([batch.inputs.cu_seqlens[:0], *(target.rows for target in batch.target_rows)])
+        features_TD = features_of(model, batch, rows, self.structure)
         # A sum over nothing that still has a gradient: the backward of a batch that asks nothing must run.
-        zero = features[:0].float().sum()
+        zero = features_TD[:0].float().sum()
         names, nothing = part_names(model.vocabulary, batch.part_names), zero.detach()
         parts = dict.fromkeys(names, (zero, nothing))
         metrics = {f"{n}/{m}": (nothing, nothing) for n in names for m in ("loss", "bits", "accuracy")}
-        for target, logits in zip(batch.target_rows, self._logits(model, features, batch.target_rows)):
+        questions = [(x, t.name, t.codebook) for x, t in zip(features_TD.split(sizes), batch.target_rows)]
+        for target, logits in zip(batch.target_rows, model.logits_of(questions)):
             for name, part in self._parts(logits.float(), target, batch.part_names).items():
                 parts[name] = part[0], part[3]
                 metrics[f"{name}/loss"] = part[0].detach(), part[3]
                 metrics[f"{name}/bits"] = part[1] / math.log(2), part[3]
                 metrics[f"{name}/accuracy"] = part[2], part[3]
         return ObjectiveOutput(parts, metrics)
-
-    @staticmethod
-    def _logits(model: MaskedModel, features_ND: Tensor, targets: Sequence[TargetRows]) -> list[Tensor]:
-        if not targets:
-            return []
-        # One gather for all: each would write a gradient of all rows.
-        rows = torch.cat([target.rows for target in targets])
-        asked = features_ND[rows].split([target.rows.shape[0] for target in targets])
-        return model.logits_of([(x, t.name, t.codebook) for x, t in zip(asked, targets)])
 
     def _parts(
         self, logits_TV: Tensor, target: TargetRows, names: tuple[str, ...]

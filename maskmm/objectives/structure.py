@@ -30,16 +30,18 @@ class StructuredModel(Protocol):
         ...
 
 
-def structured_features(model: MaskedModel, batch: MaskedSequence, structure: Structure | None) -> Tensor:
-    """(N, D) features of a masked batch; raises ValueError where the model's attention cannot be restricted."""
+def layout_of(
+    model: MaskedModel, batch: MaskedSequence, structure: Structure | None
+) -> AttentionLayout | None:
+    """Who may attend to whom in a masked batch, None = all; ValueError where the model's attention has no choice."""
     if structure is None:
-        return model.forward_features(batch.inputs)
+        return None
     if not isinstance(model, StructuredModel):
         raise ValueError(
             f"{type(model).__name__} has no layout(sequence, predicate), so its attention cannot follow "
             f"{type(structure).__name__}; use structure=None, or a MaskedTransformer"
         )
-    return model.forward_features(batch.inputs, model.layout(batch.inputs, structure(batch)))
+    return model.layout(batch.inputs, structure(batch))
 
 
 class Permuted:

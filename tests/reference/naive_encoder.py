@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from maskmm.model import MaskedTransformer
+from maskmm.nn.light_decoder import LightDecoder
 from maskmm.sequence import TokenSequence
 from tests.reference.naive_positions import bias_of_pair, convolved, places, turn
 
@@ -31,6 +32,14 @@ def _layers_of_sample(
         x = x + convolved(model, x)
     if config.norm.has_embedding_norm:
         x = norm(model, "embedding_norm", x)
+    return through_blocks(model, sequence, x, rows)
+
+
+def through_blocks(
+    model: MaskedTransformer | LightDecoder, sequence: TokenSequence, x: Tensor, rows: list[int]
+) -> list[Tensor]:
+    """Input and output of every block for some rows of one sample, the last after the last norm."""
+    config = model.config
     raw, read = [x], x
     outputs = [x]
     for layer in range(config.depth):
@@ -46,7 +55,7 @@ def _layers_of_sample(
 
 
 def _block(
-    model: MaskedTransformer, sequence: TokenSequence, layer: int, x: Tensor, rows: list[int]
+    model: MaskedTransformer | LightDecoder, sequence: TokenSequence, layer: int, x: Tensor, rows: list[int]
 ) -> Tensor:
     config, name = model.config, f"blocks.{layer}"
 
@@ -68,12 +77,12 @@ def _block(
     return norm(model, f"{name}.ffn_norm", alpha * x + ffn(x))
 
 
-def _scale(model: MaskedTransformer, name: str) -> Tensor:
+def _scale(model: MaskedTransformer | LightDecoder, name: str) -> Tensor:
     parameters = dict(model.named_parameters())
     return parameters.get(name, torch.ones((), dtype=torch.float64))
 
 
-def norm(model: MaskedTransformer, name: str, x: Tensor) -> Tensor:
+def norm(model: MaskedTransformer | LightDecoder, name: str, x: Tensor) -> Tensor:
     """RMS or layer norm with the named gain, and its bias where there is one."""
     gain, parameters, eps = (
         model.get_parameter(f"{name}.weight"),
@@ -87,7 +96,7 @@ def norm(model: MaskedTransformer, name: str, x: Tensor) -> Tensor:
     return out + parameters[f"{name}.bias"] if f"{name}.bias" in parameters else out
 
 
-def _linear(model: MaskedTransformer, name: str, x: Tensor) -> Tensor:
+def _linear(model: MaskedTransformer | LightDecoder, name: str, x: Tensor) -> Tensor:
     out = x @ model.get_parameter(f"{name}.weight").T
     parameters = dict(model.named_parameters())
     return out + parameters[f"{name}.bias"] if f"{name}.bias" in parameters else out
@@ -104,7 +113,7 @@ def activation(kind: str, x: Tensor) -> Tensor:
     return x.clamp(min=0)
 
 
-def _feed_forward(model: MaskedTransformer, name: str, x: Tensor) -> Tensor:
+def _feed_forward(model: MaskedTransformer | LightDecoder, name: str, x: Tensor) -> Tensor:
     kind, hidden = model.config.ffn.kind, model.config.ffn.width
     if kind.endswith("glu") or kind == "geglu_tanh":
         both = _linear(model, f"{name}.gate_up", x)
@@ -113,7 +122,7 @@ def _feed_forward(model: MaskedTransformer, name: str, x: Tensor) -> Tensor:
 
 
 def _attention(
-    model: MaskedTransformer, sequence: TokenSequence, layer: int, x: Tensor, rows: list[int]
+    model: MaskedTransformer | LightDecoder, sequence: TokenSequence, layer: int, x: Tensor, rows: list[int]
 ) -> Tensor:
     config, name = model.config, f"blocks.{layer}.attention"
     options, positions, width = config.attention, config.positions, config.head_width
@@ -159,7 +168,7 @@ def _attention(
     return _linear(model, f"{name}.out", torch.stack(out))
 
 
-def _gate(model: MaskedTransformer, name: str, query: Tensor, head: int) -> Tensor:
+def _gate(model: MaskedTransformer | LightDecoder, name: str, query: Tensor, head: int) -> Tensor:
     eight = model.get_parameter(f"{name}.gate.linear.weight") @ query + model.get_parameter(
         f"{name}.gate.linear.bias"
     )

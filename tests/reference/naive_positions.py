@@ -8,13 +8,14 @@ import torch
 from torch import Tensor
 
 from maskmm.model import MaskedTransformer
+from maskmm.nn.light_decoder import LightDecoder
 from maskmm.sequence import TokenSequence
 
 
 def places(sequence: TokenSequence, rows: list[int], source: str) -> list[list[int]]:
-    """Coordinates of a whole sample's rows."""
+    """Coordinates of some rows of a sample."""
     if source == "sample":
-        return [[number] for number in range(len(rows))]
+        return [[row - int(sequence.cu_seqlens[sequence.sample[row]])] for row in rows]
     return [sequence.position[row].tolist() for row in rows]
 
 
@@ -52,7 +53,12 @@ def slopes(num_heads: int) -> list[float]:
 
 
 def bias_of_pair(
-    model: MaskedTransformer, sequence: TokenSequence, layer: int, rows: list[int], i: int, j: int
+    model: MaskedTransformer | LightDecoder,
+    sequence: TokenSequence,
+    layer: int,
+    rows: list[int],
+    i: int,
+    j: int,
 ) -> Tensor:
     """(H,) bias of query i and key j of a sample, before any gate."""
     options, num_heads = model.config.positions, model.config.attention.num_heads
