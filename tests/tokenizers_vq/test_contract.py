@@ -16,9 +16,12 @@ from torch import Tensor
 import tokenizers_vq
 from tokenizers_vq.audio.fbank_patches import FbankPatches
 from tokenizers_vq.audio.mel import MelVQ
+from tokenizers_vq.byte_text import ByteText
 from tokenizers_vq.contract import Tokenizer, load_tokenizer
+from tokenizers_vq.contract.motion import Motion, Skeleton
 from tokenizers_vq.image import ImageVQ
 from tokenizers_vq.image_patches import ImagePatches
+from tokenizers_vq.motion import MotionRVQ
 from tokenizers_vq.pretrained_text import PretrainedText
 from tokenizers_vq.quantizers import FSQ, CosineVQ, GumbelQuantizer, ProjectedQuantizer, VectorQuantizer
 from tokenizers_vq.text import UNKNOWN, WordPieceText
@@ -42,6 +45,16 @@ def clips() -> list[Tensor]:
 def long_clips() -> list[Tensor]:
     generator = torch.Generator().manual_seed(0)
     return [torch.rand(size, generator=generator) - 0.5 for size in (2800, 5000, 6400)]
+
+
+SKELETON = Skeleton(("root", "foot"), (-1, 0), ((0.0, 0.0, 0.0), (0.1, -0.9, 0.0)), (0, 1))
+
+
+def motions() -> list[Motion]:
+    generator = torch.Generator().manual_seed(0)
+    roots = [torch.rand(size, 3, generator=generator) for size in (4, 9, 16)]
+    numbers = [torch.rand(len(root), 2, 4, generator=generator) + 0.1 for root in roots]
+    return [Motion(SKELETON, 30.0, r, q / q.norm(dim=-1, keepdim=True)) for r, q in zip(roots, numbers)]
 
 
 def pretrained_text() -> PretrainedText:
@@ -103,6 +116,18 @@ def visual_bpe() -> VisualBPE:
     return VisualBPE.learn(base, base.encode(images()), 8, min_count=1)
 
 
+def small_motion(**changes: Any) -> MotionRVQ:
+    sizes = {
+        "max_length": 8,
+        "width": 16,
+        "num_blocks": 1,
+        "codebook_size": 16,
+        "code_dim": 4,
+        "num_codebooks": 2,
+    }
+    return MotionRVQ(SKELETON, ("foot",), **(sizes | changes))
+
+
 BAD_IMAGES = [
     images()[:, 0],
     images(channels=3),
@@ -137,6 +162,15 @@ BAD_VECTORS = [
     [torch.ones(0, 3)],
     "three",
 ]
+BAD_MOTIONS = [
+    [],
+    [Motion(SKELETON, 20.0, m.root, m.rotations) for m in motions()],
+    [Motion(SKELETON, 30.0, motions()[0].root[:3], motions()[0].rotations[:3])],
+    [torch.zeros(8, 11)],
+    torch.zeros(2, 8, 11),
+    torch.zeros(2, 8, 12),
+    motions()[2].poses[None] * float("nan"),
+]
 BAD_TEXTS = ["one text", ["fine", ""], ["  "], ["seven " * 20], [7]]
 
 EXAMPLES = {
@@ -157,6 +191,10 @@ EXAMPLES = {
     VQKD: [Example(small_vq_kd, images(), BAD_IMAGES)],
     DVAE: [Example(small_dvae, images(), BAD_IMAGES)],
     MelVQ: [Example(small_mel, clips(), BAD_CLIPS)],
+    MotionRVQ: [
+        Example(small_motion, motions(), BAD_MOTIONS),
+        Example(lambda: small_motion(shares_codebook=True, quantizer_dropout=0.5), motions(), []),
+    ],
     FrozenVectors: [
         Example(lambda: FrozenVectors(3), torch.ones(4, 3), BAD_VECTORS),
         Example(lambda: FrozenVectors(3, max_length=2), [torch.ones(2, 3), torch.ones(1, 3)], BAD_VECTORS),
@@ -166,6 +204,7 @@ EXAMPLES = {
     ],
     FbankPatches: [Example(lambda: FbankPatches(max_seconds=0.4), long_clips(), BAD_CLIPS)],
     VisualBPE: [Example(visual_bpe, images(), BAD_IMAGES)],
+    ByteText: [Example(lambda: ByteText(30), TEXTS, BAD_TEXTS[:2] + BAD_TEXTS[3:])],
     PretrainedText: [Example(pretrained_text, TEXTS, BAD_TEXTS)],
     WordPieceText: [Example(lambda: WordPieceText.from_texts(TEXTS, 60, max_length=12), TEXTS, BAD_TEXTS)],
 }
@@ -188,6 +227,12 @@ def trained(example: Example) -> Tokenizer:
             tokenizer.train()(example.media).loss.backward()
             optimizer.step()
     return tokenizer.eval()
+
+
+def is_same(a: Any, b: Any) -> bool:
+    if isinstance(a, str):
+        return a == b
+    return torch.equal(a.poses, b.poses) if isinstance(a, Motion) else torch.equal(a, b)
 
 
 def as_list(codes: Any) -> list[Tensor]:
@@ -219,7 +264,7 @@ def test_codes_fit_the_spec_and_decode(example):
     assert len(media) == len(example.media)
     assert all(type(a) is type(b) for a, b in zip(media, example.media))
     again = tokenizer.decode(as_list(codes))
-    assert all(a == b if isinstance(a, str) else torch.equal(a, b) for a, b in zip(media, again))
+    assert all(is_same(a, b) for a, b in zip(media, again))
 
 
 @pytest.mark.parametrize("example", CASES)

@@ -105,6 +105,11 @@ class Motion:
         return len(self.root)
 
     @property
+    def poses(self) -> Tensor:
+        """(T, 3 + 4 J), one row a pose: the root, then the quaternion of each joint."""
+        return torch.cat([self.root, self.rotations.flatten(1)], dim=1)
+
+    @property
     def positions(self) -> Tensor:
         """(T, J, 3) positions of the joints in the world, metres."""
         return self.skeleton.forward_kinematics(self.root, self.rotations)[0]

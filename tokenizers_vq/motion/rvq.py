@@ -1,0 +1,277 @@
+"""Motion to residual codes by convolutions over poses.
+
+After Guo et al., "MoMask: Generative Masked Modeling of 3D Human Motions" (2024): a 1-D convolutional network on pose
+features, four poses a token, residual quantization with quantizer dropout. Losses on the joints' places are added, as
+the features' own errors say little about the end of a chain of joints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from tokenizers_vq.checks import varying_codes
+from tokenizers_vq.contract import TokenSpec
+from tokenizers_vq.contract.described import arguments_of
+from tokenizers_vq.contract.motion import Motion, Skeleton
+from tokenizers_vq.layers.sequence import SequenceDecoder, SequenceEncoder
+from tokenizers_vq.motion.drawing import draw_joints
+from tokenizers_vq.motion.normaliser import Normaliser
+from tokenizers_vq.motion.poses import pad_poses
+from tokenizers_vq.motion.representation import PoseFeatures
+from tokenizers_vq.quantizers import ResidualVQ
+from tokenizers_vq.trainable import Preview, TokenizerOutput, TrainableTokenizer
+
+_POSES = 4  # a token
+_PREVIEWED = 4
+
+
+class MotionRVQ(TrainableTokenizer):
+    """Motions of T poses <-> codes, list of (ceil(T / 4), Q).
+
+    `encode` takes a list of Motion, or padded poses (B, T, 3 + 4 J) with lengths (B,). A decoded motion has 4 poses
+    for each token, up to 3 more than the one that was encoded (the last pose held), and starts over the origin with
+    its heading along x: see PoseFeatures. The normalisation is learned from the first training batch.
+
+    Args:
+        skeleton: of all motions, or a mapping of its fields.
+        feet: names of the joints that touch the ground.
+        rate: poses a second.
+        max_length: longest motion, in tokens.
+        width: channels of the convolutions.
+        num_blocks: residual blocks of encoder and of decoder.
+        codebook_size: codes in each codebook.
+        code_dim: width of the vectors that are quantized.
+        num_codebooks: residual levels.
+        joints_weight: of the loss on joints, by the decoded rotations; a metre counts this much.
+        path_weight: of the loss on the root's path from the start of the motion; a metre counts this much.
+        velocity_weight: of the loss on the joints' velocities; a metre a second counts this much.
+        decay, commitment, revive_below, quantizer_dropout, shares_codebook, seed: of the quantizer, see ResidualVQ.
+
+    Raises:
+        ValueError: sizes below 1, or arguments that PoseFeatures or ResidualVQ refuses.
+    """
+
+    media: ClassVar[str] = "motion"
+
+    def __init__(
+        self,
+        skeleton: Skeleton | dict[str, Any],
+        feet: Sequence[str] = ("left_ankle", "right_ankle"),
+        rate: float = 30.0,
+        max_length: int = 64,
+        width: int = 256,
+        num_blocks: int = 3,
+        codebook_size: int = 512,
+        code_dim: int = 64,
+        num_codebooks: int = 6,
+        joints_weight: float = 5.0,
+        path_weight: float = 1.0,
+        velocity_weight: float = 0.1,
+        decay: float = 0.98,
+        commitment: float = 0.25,
+        revive_below: float = 0.1,
+        quantizer_dropout: float = 0.2,
+        shares_codebook: bool = False,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if min(width, num_blocks) < 1:
+            raise ValueError(f"width={width} and num_blocks={num_blocks} must be at least 1")
+        self._spec = TokenSpec(
+            codebook_size, num_codebooks, axes=("t",), max_length=max_length, stride=(_POSES,), rate=rate
+        )
+        self.features = PoseFeatures(_skeleton(skeleton), rate, feet)
+        self.weights = {"joints": joints_weight, "path": path_weight, "velocity": velocity_weight}
+        self.normaliser = Normaliser(self.features.width, self.features.groups.values())
+        self.encoder = SequenceEncoder(self.features.width, width, code_dim, num_blocks, _POSES)
+        self.quantizer = ResidualVQ(
+            num_codebooks,
+            codebook_size,
+            code_dim,
+            decay=decay,
+            commitment=commitment,
+            revive_below=revive_below,
+            quantizer_dropout=quantizer_dropout,
+            seed=seed,
+            shares_codebook=shares_codebook,
+        )
+        self.decoder = SequenceDecoder(code_dim, width, self.features.width, num_blocks, _POSES)
+
+    @property
+    def spec(self) -> TokenSpec:
+        """Codes along "t", of varying length."""
+        return self._spec
+
+    @property
+    def skeleton(self) -> Skeleton:
+        """Of all motions."""
+        return self.features.skeleton
+
+    def config(self) -> dict[str, Any]:
+        """Constructor arguments, the skeleton as a mapping of its fields."""
+        own = self.skeleton
+        fields = {
+            "names": list(own.names),
+            "parents": list(own.parents),
+            "offsets": [list(offset) for offset in own.offsets],
+            "mirror": list(own.mirror),
+        }
+        return arguments_of(self, leave_out=("skeleton",)) | {"skeleton": fields}
+
+    def last_layer(self) -> nn.Parameter:
+        """The convolution that makes the features."""
+        return self.decoder.head.weight
+
+    @torch.no_grad()
+    def code_vectors(self) -> Tensor:
+        """(Q, codebook_size, code_dim) vectors of the quantizer."""
+        return self.quantizer.code_vectors()
+
+    @torch.no_grad()
+    def encode(self, media: Tensor | Sequence[Motion], lengths: Tensor | None = None) -> list[Tensor]:
+        """Codes, list of (n, Q) int64, of motions."""
+        features_BTF, num_tokens_B, _ = self._features(media, lengths)
+        codes_BNQ = self.quantizer.encode(self._latents(features_BTF, num_tokens_B))
+        return [codes[:count] for codes, count in zip(codes_BNQ, num_tokens_B.tolist())]
+
+    @torch.no_grad()
+    def decode(self, codes: Sequence[Tensor] | Tensor) -> list[Motion]:
+        """Motions of 4 n poses of codes, list of (n, q) or (B, n, q)."""
+        return [
+            self.features.motion(x)
+            for x in self._decode_features(varying_codes(codes, self.spec, "motion codes"))
+        ]
+
+    @torch.no_grad()
+    def decode_levels(self, codes: Sequence[Tensor] | Tensor, num_levels: int) -> list[Motion]:
+        """As `decode`, by the first levels alone.
+
+        Raises:
+            ValueError: as `decode`, or a number of levels out of range.
+        """
+        if not 1 <= num_levels <= self.spec.num_codebooks:
+            raise ValueError(f"num_levels={num_levels}, expected 1 to {self.spec.num_codebooks}")
+        batch = [c[:, :num_levels] for c in varying_codes(codes, self.spec, "motion codes")]
+        return [self.features.motion(x) for x in self._decode_features(batch)]
+
+    def forward(self, media: Tensor | Sequence[Motion], lengths: Tensor | None = None) -> TokenizerOutput:
+        """Training forward; reconstruction and target are normalised features (B, width, T).
+
+        Parts: "reconstruction" (smooth L1 of the features), "joints" (mean distance, metres, by rotations and ahead),
+        "path" (mean distance of the root, metres), "velocity" (mean, metres a second), "commitment".
+        """
+        features_BTF, num_tokens_B, sizes_B = self._features(media, lengths)
+        is_real_BT = _is_before(sizes_B, features_BTF.shape[1])
+        if self.training:
+            self.normaliser.fit_once(features_BTF, is_real_BT)
+        x_BTF = self.normaliser(features_BTF)
+        is_valid_BN = _is_before(num_tokens_B, x_BTF.shape[1] // _POSES)
+        out = self.quantizer(self._latents(features_BTF, num_tokens_B), is_valid_BN)
+        y_BTF = self.decoder(out.latents.transpose(1, 2), is_valid_BN[:, None].float()).transpose(1, 2)
+        # Filler up to the end of the last token is decoded too, so it counts; what follows does not.
+        counts_BT = _is_before(_POSES * num_tokens_B, x_BTF.shape[1]).float()
+        smooth_BT = nn.functional.smooth_l1_loss(y_BTF, x_BTF, reduction="none").mean(dim=-1)
+        parts = {"reconstruction": _mean(smooth_BT, counts_BT)}
+        parts |= self._joint_losses(self.normaliser.inverse(y_BTF), features_BTF, counts_BT)
+        loss = parts["reconstruction"] + out.loss
+        loss = loss + sum(weight * parts[name] for name, weight in self.weights.items())
+        return TokenizerOutput(
+            loss=loss,
+            reconstruction=y_BTF.transpose(1, 2),
+            codes=out.codes[is_valid_BN],
+            parts=parts | {"commitment": out.loss},
+            metrics=out.metrics,
+            target=x_BTF.transpose(1, 2),
+        )
+
+    @torch.no_grad()
+    def preview(self, media: Tensor | Sequence[Motion], lengths: Tensor | None = None) -> Preview:
+        """Stick figures of the first motions, originals above reconstructions: an animation, and its middle pose."""
+        shown = slice(0, _PREVIEWED)
+        lengths = None if lengths is None else lengths[shown]
+        features_BTF, num_tokens_B, _ = self._features(media[shown], lengths)
+        decoded = self._decode_features(self.encode(media[shown], lengths))
+        num_poses = _POSES * int(num_tokens_B.min())
+        columns = [
+            torch.cat(
+                [
+                    draw_joints(self.features.local_joints(x[None, :num_poses])[0], self.skeleton.parents)
+                    for x in (original, other)
+                ],
+                dim=2,
+            )
+            for original, other in zip(features_BTF, decoded)
+        ]
+        frames = torch.cat(columns, dim=3)
+        return Preview(
+            {"pose": frames[num_poses // 2]},
+            animations={"motion": frames},
+            frames_per_second=self.features.rate,
+        )
+
+    def _features(
+        self, media: Tensor | Sequence[Motion], lengths: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Features (B, 4 n, width), tokens (B,) and real poses (B,) of each motion."""
+        longest = _POSES * self.spec.max_tokens
+        poses_BTP, sizes_B = pad_poses(
+            media, lengths, self.skeleton, self.features.rate, _POSES, longest, _POSES
+        )
+        return self.features.of_poses(poses_BTP, sizes_B), -(-sizes_B // _POSES), sizes_B
+
+    def _latents(self, features_BTF: Tensor, num_tokens_B: Tensor) -> Tensor:
+        """(B, n, code_dim): channels last, as quantizers want them."""
+        weight_B1T = _is_before(_POSES * num_tokens_B, features_BTF.shape[1])[:, None].float()
+        return self.encoder(self.normaliser(features_BTF).transpose(1, 2), weight_B1T).transpose(1, 2)
+
+    def _decode_features(self, codes: Sequence[Tensor]) -> list[Tensor]:
+        """Features (4 n, width) of each motion."""
+        device = self.quantizer.num_updates.device
+        sizes_B = torch.tensor([len(c) for c in codes], device=device)
+        padded_BNQ = nn.utils.rnn.pad_sequence([c.to(device) for c in codes], batch_first=True)
+        weight_B1N = _is_before(sizes_B, padded_BNQ.shape[1])[:, None].float()
+        y_BFT = self.decoder(self.quantizer.decode(padded_BNQ).transpose(1, 2), weight_B1N)
+        features_BTF = self.normaliser.inverse(y_BFT.transpose(1, 2))
+        return [x[: _POSES * len(c)] for x, c in zip(features_BTF, codes)]
+
+    def _joint_losses(self, y_BTF: Tensor, x_BTF: Tensor, counts_BT: Tensor) -> dict[str, Tensor]:
+        """Distances of the joints, the root's path and the joints' velocities, all by what `decode` returns."""
+        joints_y, joints_x = self.features.local_joints(y_BTF), self.features.local_joints(x_BTF)
+        gap_BTJ3 = joints_y - joints_x
+        path_BT3 = self.features.path(y_BTF)[1] - self.features.path(x_BTF)[1]
+        change_BTJ3 = (gap_BTJ3[:, 1:] - gap_BTJ3[:, :-1]) * self.features.rate
+        return {
+            "joints": _mean(_length(gap_BTJ3).mean(dim=-1), counts_BT),
+            "path": _mean(_length(path_BT3), counts_BT),
+            "velocity": _mean(_length(change_BTJ3).mean(dim=-1), counts_BT[:, 1:]),
+        }
+
+
+def _skeleton(told: Skeleton | Mapping[str, Any]) -> Skeleton:
+    if isinstance(told, Skeleton):
+        return told
+    try:
+        offsets = tuple((float(x), float(y), float(z)) for x, y, z in told["offsets"])
+        return Skeleton(tuple(told["names"]), tuple(told["parents"]), offsets, tuple(told["mirror"]))
+    except (KeyError, TypeError) as error:
+        raise ValueError(
+            f"skeleton={told} lacks something ({error!r}), expected names, parents, offsets and mirror"
+        ) from error
+
+
+def _is_before(sizes_B: Tensor, num_positions: int) -> Tensor:
+    """(B, num_positions) bool."""
+    return torch.arange(num_positions, device=sizes_B.device) < sizes_B[:, None]
+
+
+def _length(x: Tensor) -> Tensor:
+    """Of the vectors in the last axis, with a gradient at zero."""
+    return (x.square().sum(dim=-1) + 1e-12).sqrt()
+
+
+def _mean(value_BT: Tensor, weight_BT: Tensor) -> Tensor:
+    return (value_BT * weight_BT).sum() / weight_BT.sum()
