@@ -1,4 +1,4 @@
-"""Norms of rows, computed in float32 or wider whatever the dtype of the stream."""
+"""Norms of rows, computed in the dtype of their weights or a wider one, whatever that of the stream."""
 
 from __future__ import annotations
 
@@ -16,20 +16,16 @@ def build_norm(width: int, config: NormConfig) -> nn.Module:
 
 
 class RMSNorm(nn.RMSNorm):
-    """torch's, on rows of half precision too."""
+    """torch's, on rows of less precision than its weights too."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """(..., width) -> (..., width), float32 for half precision."""
-        return super().forward(_wide(x))
+        """(..., width) -> (..., width), float32 where half-precision rows meet float32 weights."""
+        return super().forward(x.to(torch.promote_types(x.dtype, self.weight.dtype)))
 
 
 class LayerNorm(nn.LayerNorm):
-    """torch's, on rows of half precision too."""
+    """torch's, on rows of less precision than its weights too."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """(..., width) -> (..., width), float32 for half precision."""
-        return super().forward(_wide(x))
-
-
-def _wide(x: Tensor) -> Tensor:
-    return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
+        """(..., width) -> (..., width), float32 where half-precision rows meet float32 weights."""
+        return super().forward(x.to(torch.promote_types(x.dtype, self.weight.dtype)))

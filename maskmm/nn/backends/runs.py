@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import torch
-import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
 from maskmm.nn.backends.base import Backend, Call, plain_obstacle
 from maskmm.nn.backends.heads import repeat_heads
+from maskmm.nn.backends.masked import masked_attention
 from maskmm.nn.backends.runs_op import attend_runs_op
 from maskmm.nn.layout import AttentionLayout, PairBias, Run
 
@@ -31,7 +31,7 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, layout: AttentionLayout, bias: Pair
         k,
         v,
         layout.runs,
-        lambda q_run, k_run, v_run, _: F.scaled_dot_product_attention(q_run, k_run, v_run),
+        lambda q_run, k_run, v_run, _: masked_attention(q_run, k_run, v_run, None),
     )
 
 

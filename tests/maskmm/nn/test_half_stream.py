@@ -22,6 +22,14 @@ def test_norms_of_half_precision_are_those_of_float32(config: NormConfig) -> Non
     torch.testing.assert_close(norm(x), norm(x.float()))
 
 
+def test_a_model_cast_to_half_precision_as_a_whole_runs_without_autocast() -> None:
+    sequence = _sequence()
+    exact = _model(sequence, False).forward_features(sequence)
+    half = _model(sequence, False).bfloat16().forward_features(sequence)
+    assert half.dtype == torch.bfloat16
+    assert float((half.float() - exact).detach().norm() / exact.norm()) < 0.05
+
+
 def _sequence() -> TokenSequence:
     text = Modality("text", TokenSpec(32, axes=("t",), max_length=16))
     generator = torch.Generator().manual_seed(1)
