@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from tokenizers import Encoding
+from tokenizers import Encoding, models, pre_tokenizers
 from torch import Tensor
 
 from tokenizers_vq.checks import varying_codes
@@ -16,6 +16,7 @@ from tokenizers_vq.contract import Tokenizer, TokenSpec
 from tokenizers_vq.public_vocabulary import PublicVocabulary, read_pieces
 
 _FILE = "tokenizer.json"
+_BYTE_LEVEL_SPACES = "ĠĊĉ"  # how byte-level pieces write a space, a new line and a tabulator
 
 
 class PretrainedText(Tokenizer):
@@ -118,6 +119,25 @@ class PretrainedText(Tokenizer):
             for e in self._encodings(media)
         )
         return [torch.tensor(ids, dtype=torch.int64) for ids in words]
+
+    def continues_word(self) -> Tensor | None:
+        """(codebook_size,) bool: True for pieces that continue a word, by "##" or the space that begins a word.
+
+        None for other kinds of pieces. Marks beside a word count as parts of it where the pieces are byte-level.
+        """
+        is_continuing = torch.zeros(self._spec.codebook_size, dtype=torch.bool)
+        model = self._pieces.model
+        if isinstance(model, models.WordPiece):
+            prefix = model.continuing_subword_prefix
+            codes = [code for piece, code in self._pieces.get_vocab().items() if piece.startswith(prefix)]
+        elif isinstance(self._pieces.pre_tokenizer, pre_tokenizers.ByteLevel):
+            spaces = tuple(_BYTE_LEVEL_SPACES)
+            codes = [code for piece, code in self._pieces.get_vocab().items() if not piece.startswith(spaces)]
+        else:
+            return None
+        is_continuing[torch.tensor(codes, dtype=torch.int64)] = True
+        is_continuing[torch.tensor(list(self._pieces.get_added_tokens_decoder()), dtype=torch.int64)] = False
+        return is_continuing
 
     def decode(self, codes: Sequence[Tensor] | Tensor) -> list[str]:
         """Texts of codes, list of (n, 1) or (B, n, 1), without special tokens."""

@@ -128,6 +128,10 @@ class WordPieceText(Tokenizer):
         """
         return [torch.tensor(e.word_ids, dtype=torch.int64) for e in self._encodings(media)]
 
+    def continues_word(self) -> Tensor:
+        """(codebook_size,) bool: True for pieces that begin with "##"."""
+        return torch.tensor([piece.startswith(_PREFIX) for piece in self.vocabulary])
+
     def decode(self, codes: Sequence[Tensor] | Tensor) -> list[str]:
         """Plain texts of codes, list of (n, 1) or (B, n, 1)."""
         batch = varying_codes(codes, self.spec, "text codes")

@@ -63,6 +63,18 @@ def test_byte_pairs_of_vocab_and_merges(roberta_folder: Path) -> None:
     assert tokenizer.decode(codes[:2]) == ["the the cat", "é"]
 
 
+def test_words_are_known_from_codes_alone(bert_folder: Path, roberta_folder: Path) -> None:
+    is_continuing = text(bert_folder).continues_word()
+    assert is_continuing is not None and is_continuing.shape == (400,)
+    assert is_continuing.nonzero()[:, 0].tolist() == [WORDS.index("##at"), WORDS.index("##s")]
+    tokenizer = text(roberta_folder)
+    is_continuing = tokenizer.continues_word()
+    assert is_continuing is not None
+    (codes,) = tokenizer.encode(["the the cat"])
+    assert is_continuing[codes[:, 0]].tolist() == [True, False, False, True, True]
+    assert not is_continuing[torch.tensor(list(tokenizer.specials.values()))].any()
+
+
 def test_a_definition_file_keeps_its_own_rules_but_for_cutting_and_padding(bert_folder: Path) -> None:
     pieces = Pieces.from_str(PublicVocabulary.read(bert_folder).definition)
     pieces.enable_truncation(2)

@@ -114,6 +114,13 @@ class Tokenizer(Described, nn.Module, ABC):
         """
         return None
 
+    def continues_word(self) -> Tensor | None:
+        """(codebook_size,) bool, True for codes that continue the word of the code before; None for codes of no words.
+
+        `maskmm.masking.whole_words` fills a batch's groups from it.
+        """
+        return None
+
     def save(self, folder: Path | str) -> None:
         """Write config.json and model.safetensors (and a subclass's own files) into `folder`."""
         folder = Path(folder)
