@@ -16,6 +16,7 @@ _THEMES: dict[str, tuple[str, ...]] = {
     "modernbert": ("transformers",),
     "head": (),
     "masked_lm": ("transformers",),
+    "visible_rows": (),
     "trainer": ("lightning",),
     "memory": ("transformers",),
     "attention": (),

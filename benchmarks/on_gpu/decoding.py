@@ -109,7 +109,7 @@ def _model(setting: Setting) -> tuple[MaskedTransformer, Vocabulary]:
     image = TokenSpec(setting.pick(8192, 64), axes=("y", "x"), grid=(size, size))
     vocabulary = Vocabulary([Modality("label", TokenSpec(1000)), Modality("image", image)])
     model = setting.base_model(vocabulary, longest=size * size + 2).eval().requires_grad_(False)
-    return model.bfloat16() if setting.is_cuda else model, vocabulary
+    return model.bfloat16(), vocabulary
 
 
 def _forward_seconds(setting: Setting, fast: Fast, sequence: TokenSequence, is_guided: bool) -> float:

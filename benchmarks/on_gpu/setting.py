@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +29,7 @@ class Setting:
     Attributes:
         device: the GPU, or the CPU for a tiny run.
         is_tiny: toy sizes.
-        compilation: "whole" (one graph or an error), "parts" (graphs may break) or "none", of our model and peers.
+        compilation: "whole" (our training step is one graph, or an error) or "none", of our model and peers.
     """
 
     device: torch.device
@@ -41,10 +41,6 @@ class Setting:
         return self.compilation != "none"
 
     @property
-    def is_whole(self) -> bool:
-        return self.compilation == "whole"
-
-    @property
     def is_cuda(self) -> bool:
         return self.device.type == "cuda"
 
@@ -53,8 +49,8 @@ class Setting:
         return tiny if self.is_tiny else real
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """bf16 on a GPU; nothing on a CPU, whose kernels may lack it."""
-        return torch.autocast("cuda", torch.bfloat16) if self.is_cuda else nullcontext()
+        """bf16; on a CPU only to test the script."""
+        return torch.autocast(self.device.type, torch.bfloat16)
 
     def compiled(self, call: Callable[..., Any], **options: Any) -> Callable[..., Any]:
         """`call` as one graph for each shape, where this run compiles."""
