@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from datamodules.corpora.actions.corpus import ActionsCorpus
+from datamodules.corpora.actions.variation import bend_joints, mix_bodies
 from datamodules.plan import BatchPlan
 from datamodules.steps import ResumableLoader, StepData, StepLoader
 from tokenizers_vq.contract import Key
@@ -16,18 +17,39 @@ from tokenizers_vq.contract import Key
 
 @dataclass(frozen=True)
 class DrawnWindows:
-    """Training batches {"media": (B, T, 3 + 4 J)}: poses of random windows, half of them mirrored, at other speeds."""
+    """Training batches {"media": (B, T, 3 + 4 J)}: poses of random windows, half of them mirrored, at other speeds.
+
+    Attributes:
+        corpus: has the takes.
+        plan: numbers the draws.
+        mixed_share: of the samples that get the chest, head and arms of another window.
+        bend: deviation of the turns added to each joint, radians, see bend_joints; 0 adds none.
+        rank, world_size: of this process.
+    """
 
     corpus: ActionsCorpus
     plan: BatchPlan
+    mixed_share: float = 0.0
+    bend: float = 0.0
     rank: int = 0
     world_size: int = 1
 
     def __call__(self, step: int) -> dict[str, Tensor]:
         """The batch of a step."""
         draws = self.plan.draws(step, self.rank, self.world_size)
-        windows = self.corpus.draw("train", Key(self.plan.seed).fold("windows"), draws)
-        return {"media": torch.stack([motion.poses for motion in self.corpus.motions(windows)])}
+        key = Key(self.plan.seed).fold("windows")
+        poses_BTP = self._poses(key, draws)
+        if self.mixed_share > 0.0:
+            is_mixed_B = key.fold("is mixed").uniform(draws) < self.mixed_share
+            others_BTP = self._poses(key.fold("other"), draws)
+            poses_BTP = mix_bodies(poses_BTP, others_BTP, is_mixed_B, self.corpus.skeleton)
+        if self.bend > 0.0:
+            poses_BTP = bend_joints(poses_BTP, self.bend, key, draws)
+        return {"media": poses_BTP}
+
+    def _poses(self, key: Key, draws: Tensor) -> Tensor:
+        windows = self.corpus.draw("train", key, draws)
+        return torch.stack([motion.poses for motion in self.corpus.motions(windows)])
 
 
 @dataclass(frozen=True)
@@ -56,6 +78,11 @@ class ActionMotions(StepData):
         seed: decides the splits and the windows.
         folder: pybullet's motion files; None finds the installed package.
         num_workers: processes that make batches.
+        mixed_share: of the training samples that get the chest, head and arms of another window.
+        bend: deviation of the turns added to each joint in training, radians.
+
+    Raises:
+        ValueError: a share outside [0, 1], a negative bend.
     """
 
     def __init__(
@@ -67,15 +94,22 @@ class ActionMotions(StepData):
         seed: int = 0,
         folder: Path | None = None,
         num_workers: int = 0,
+        mixed_share: float = 0.0,
+        bend: float = 0.0,
     ) -> None:
         super().__init__(batch_size, num_steps, seed, num_workers)
+        if not 0.0 <= mixed_share <= 1.0 or not bend >= 0.0:
+            raise ValueError(
+                f"mixed_share={mixed_share}, bend={bend}: expected a share in [0, 1], at least 0"
+            )
+        self.mixed_share, self.bend = mixed_share, bend
         self.corpus = ActionsCorpus(seed, rate, length, folder=folder)
 
     def train_dataloader(self) -> ResumableLoader:
         """Random windows of the training takes, one batch a step."""
         # Windows are drawn anew each time, so an epoch has no meaning; the plan only numbers the draws.
         plan = BatchPlan(self.batch_size, self.batch_size, self.seed)
-        return self.training_loader(DrawnWindows(self.corpus, plan, *self.share))
+        return self.training_loader(DrawnWindows(self.corpus, plan, self.mixed_share, self.bend, *self.share))
 
     def val_dataloader(self) -> StepLoader:
         """The validation split, once."""

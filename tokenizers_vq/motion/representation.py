@@ -134,13 +134,18 @@ class PoseFeatures:
             root_BT3, matrix_of_six(rotations), self.skeleton.parents, self._offsets(root_BT3)
         )[0]
 
+    def kept_joints(self, features_BTF: Tensor) -> Tensor:
+        """Joints (B, T, J, 3), metres, as the group "positions" keeps them: ahead, from the ground under the root."""
+        height = features_BTF[..., self.groups["height"]]
+        zero = torch.zeros_like(height)
+        kept = torch.cat([zero, height, zero, features_BTF[..., self.groups["positions"]]], dim=-1)
+        return rearrange(kept, "b t (j c) -> b t j c", c=3)
+
     def joints(self, features_BTF: Tensor) -> Tensor:
         """Joints (B, T, J, 3) in the world, metres, by the group "positions"; the first inverse."""
         angle_BT, root_BT3 = self.path(features_BTF)
-        local_BTJ3 = rearrange(features_BTF[..., self.groups["positions"]], "b t (j c) -> b t j c", c=3)
-        turned_BTJ3 = torch.einsum("btac,btjc->btja", yaw_matrix(angle_BT), local_BTJ3)
-        ground_BT3 = root_BT3 * root_BT3.new_tensor([1.0, 0.0, 1.0])
-        return torch.cat([root_BT3[:, :, None], turned_BTJ3 + ground_BT3[:, :, None]], dim=2)
+        turned = torch.einsum("btac,btjc->btja", yaw_matrix(angle_BT), self.kept_joints(features_BTF))
+        return turned + (root_BT3 * root_BT3.new_tensor([1.0, 0.0, 1.0]))[:, :, None]
 
     def motion(self, features_TF: Tensor) -> Motion:
         """The motion by the group "rotations"; the second inverse, with bones of the skeleton's own lengths."""

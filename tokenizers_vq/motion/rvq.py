@@ -124,7 +124,7 @@ class MotionRVQ(TrainableTokenizer):
 
     def last_layer(self) -> nn.Parameter:
         """The convolution that makes the features."""
-        return self.decoder.head.weight
+        return self.decoder.head.get_parameter("weight")
 
     @torch.no_grad()
     def code_vectors(self) -> Tensor:
@@ -240,8 +240,7 @@ class MotionRVQ(TrainableTokenizer):
 
     def _joint_losses(self, y_BTF: Tensor, x_BTF: Tensor, counts_BT: Tensor) -> dict[str, Tensor]:
         """Distances of the joints, the root's path and the joints' velocities, all by what `decode` returns."""
-        joints_y, joints_x = self.features.local_joints(y_BTF), self.features.local_joints(x_BTF)
-        gap_BTJ3 = joints_y - joints_x
+        gap_BTJ3 = self.features.local_joints(y_BTF) - self.features.kept_joints(x_BTF)
         path_BT3 = self.features.path(y_BTF)[1] - self.features.path(x_BTF)[1]
         change_BTJ3 = (gap_BTJ3[:, 1:] - gap_BTJ3[:, :-1]) * self.features.rate
         return {
