@@ -14,6 +14,7 @@ from tokenizers import decoders, models, pre_tokenizers
 from torch import Tensor
 
 import tokenizers_vq
+from tokenizers_vq.audio.codec import WaveformCodec
 from tokenizers_vq.audio.fbank_patches import FbankPatches
 from tokenizers_vq.audio.mel import MelVQ
 from tokenizers_vq.byte_text import ByteText
@@ -22,8 +23,16 @@ from tokenizers_vq.contract.motion import Motion, Skeleton
 from tokenizers_vq.image import ImageVQ
 from tokenizers_vq.image_patches import ImagePatches
 from tokenizers_vq.motion import MotionRVQ
+from tokenizers_vq.pretrained import PretrainedDac, PretrainedEncodec, PretrainedMimi, PretrainedVQModel
 from tokenizers_vq.pretrained_text import PretrainedText
-from tokenizers_vq.quantizers import FSQ, CosineVQ, GumbelQuantizer, ProjectedQuantizer, VectorQuantizer
+from tokenizers_vq.quantizers import (
+    FSQ,
+    CosineVQ,
+    GumbelQuantizer,
+    ProjectedQuantizer,
+    ResidualVQ,
+    VectorQuantizer,
+)
 from tokenizers_vq.text import UNKNOWN, WordPieceText
 from tokenizers_vq.trainable import TokenizerOutput, TrainableTokenizer
 from tokenizers_vq.vectors import FrozenVectors
@@ -111,6 +120,12 @@ def small_mel(**changes: Any) -> MelVQ:
     )
 
 
+def small_codec(**changes: Any) -> WaveformCodec:
+    sizes = {"strides": (4, 4, 5, 8), "width": 4, "dilations": (1,), "max_length": 10}
+    # Few tokens: k-means would make codes that are equal, and which of them is nearest is rounding.
+    return WaveformCodec(ResidualVQ(2, 16, 4, init="normal"), **(sizes | changes))
+
+
 def visual_bpe() -> VisualBPE:
     base = small_image(num_codebooks=2).eval()
     return VisualBPE.learn(base, base.encode(images()), 8, min_count=1)
@@ -126,6 +141,13 @@ def small_motion(**changes: Any) -> MotionRVQ:
         "num_codebooks": 2,
     }
     return MotionRVQ(SKELETON, ("foot",), **(sizes | changes))
+
+
+def public(name: str, **changes: Any) -> Tokenizer:
+    """A tiny model of another package."""
+    for package in ("transformers", "diffusers"):
+        pytest.importorskip(package)
+    return getattr(importlib.import_module("tests.tokenizers_vq.pretrained.tiny"), name)(**changes)
 
 
 BAD_IMAGES = [
@@ -152,6 +174,7 @@ BAD_CLIPS = [
     torch.zeros(2, 0),
     [[0.0] * 1000],
 ]
+BAD_CODEC_CLIPS = [[torch.zeros(7)] if index == 2 else clips for index, clips in enumerate(BAD_CLIPS)]
 BAD_VECTORS = [
     [],
     torch.ones(4, 2),
@@ -191,6 +214,10 @@ EXAMPLES = {
     VQKD: [Example(small_vq_kd, images(), BAD_IMAGES)],
     DVAE: [Example(small_dvae, images(), BAD_IMAGES)],
     MelVQ: [Example(small_mel, clips(), BAD_CLIPS)],
+    WaveformCodec: [
+        Example(small_codec, clips(), BAD_CLIPS),
+        Example(lambda: small_codec(is_causal=True, activation="elu", num_recurrent=1), clips(), []),
+    ],
     MotionRVQ: [
         Example(small_motion, motions(), BAD_MOTIONS),
         Example(lambda: small_motion(shares_codebook=True, quantizer_dropout=0.5), motions(), []),
@@ -205,6 +232,10 @@ EXAMPLES = {
     FbankPatches: [Example(lambda: FbankPatches(max_seconds=0.4), long_clips(), BAD_CLIPS)],
     VisualBPE: [Example(visual_bpe, images(), BAD_IMAGES)],
     ByteText: [Example(lambda: ByteText(30), TEXTS, BAD_TEXTS[:2] + BAD_TEXTS[3:])],
+    PretrainedEncodec: [Example(lambda: public("encodec"), clips(), BAD_CODEC_CLIPS)],
+    PretrainedDac: [Example(lambda: public("dac", num_codebooks=2), clips(), BAD_CODEC_CLIPS)],
+    PretrainedMimi: [Example(lambda: public("mimi", max_length=400), clips(), BAD_CODEC_CLIPS)],
+    PretrainedVQModel: [Example(lambda: public("vq_model"), images(), BAD_IMAGES)],
     PretrainedText: [Example(pretrained_text, TEXTS, BAD_TEXTS)],
     WordPieceText: [Example(lambda: WordPieceText.from_texts(TEXTS, 60, max_length=12), TEXTS, BAD_TEXTS)],
 }

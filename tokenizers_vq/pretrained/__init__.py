@@ -1,0 +1,8 @@
+"""Tokenizers of other packages and their checkpoints, with this package's contract."""
+
+from tokenizers_vq.pretrained.dac import PretrainedDac
+from tokenizers_vq.pretrained.encodec import PretrainedEncodec
+from tokenizers_vq.pretrained.mimi import PretrainedMimi
+from tokenizers_vq.pretrained.vq_model import PretrainedVQModel
+
+__all__ = ["PretrainedDac", "PretrainedEncodec", "PretrainedMimi", "PretrainedVQModel"]
