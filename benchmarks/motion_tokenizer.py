@@ -1,11 +1,11 @@
 """Mean joint error of the motion tokenizer on held-out windows, by residual level, beside k-means at equal codes.
 
-python -m benchmarks.motion_tokenizer [--steps 2000] [--batch-size 96] [--seed 0] [--out FILE]
+python -m benchmarks.motion_tokenizer [--steps N] [--seed 0] [--threads 2] [--out FILE] [--save FOLDER]
 
-Trains configs/tokenizer/actions_motion.yaml on the training takes of the actions corpus. The peer is residual k-means
-on patches of the same features: as many tokens, levels and codes. Errors are of the joints of the decoded motion, by
-its rotations and the skeleton's bones. "local": each pose by itself, from the ground under its root and turned to
-its heading; "global": over the window, from the first pose on, so that errors of the path add up.
+Trains configs/tokenizer/actions_motion.yaml on the data of configs/experiment/actions_tokenizer.yaml. The peer is
+residual k-means on patches of the same features: as many tokens, levels and codes. Errors are of the joints of the
+decoded motion, by its rotations and the skeleton's bones. "local": each pose by itself, from the ground under its root
+and turned to its heading; "global": over the window, from the first pose on, so that errors of the path add up.
 """
 
 from __future__ import annotations
@@ -32,15 +32,19 @@ from tokenizers_vq.quantizers import ResidualVQ
 from tokenizers_vq.quantizers.kmeans import kmeans
 from tokenizers_vq.training import TokenizerModule
 
-_CONFIG = Path(__file__).parents[1] / "configs" / "tokenizer" / "actions_motion.yaml"
+_CONFIGS = Path(__file__).parents[1] / "configs"
 _GOAL_MM = 30.0
 _PATCH = 4  # poses a token
 _PEER_WINDOWS = 4096
 
 
+def _read(name: str) -> dict[str, Any]:
+    return yaml.safe_load((_CONFIGS / name).read_text())
+
+
 def train(data: ActionMotions, seed: int) -> MotionRVQ:
     """The tokenizer of the config, trained on the data's steps."""
-    told = yaml.safe_load(_CONFIG.read_text())["init_args"]
+    told = _read("tokenizer/actions_motion.yaml")["init_args"]
     L.seed_everything(seed)
     module = TokenizerModule(
         MotionRVQ(**told["tokenizer"]["init_args"]), **{k: v for k, v in told.items() if k != "tokenizer"}
@@ -135,19 +139,17 @@ def rows(tokenizer: MotionRVQ, data: ActionMotions) -> Iterator[dict[str, Any]]:
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=2000)
-    parser.add_argument("--batch-size", type=int, default=96)
+    parser.add_argument("--steps", type=int, help="those of the experiment's config where not given")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", type=Path, help="file that the JSON lines go to as well")
     parser.add_argument("--save", type=Path, help="folder that the tokenizer goes to")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    shared = environment(Clock("cpu"), ["lightning"]) | {
-        "steps": options.steps,
-        "batch_size": options.batch_size,
-    }
-    data = ActionMotions(options.batch_size, options.steps, seed=options.seed)
+    experiment = _read("experiment/actions_tokenizer.yaml")
+    steps = options.steps or experiment["trainer"]["max_steps"]
+    data = ActionMotions(**experiment["data"]["init_args"], num_steps=steps, seed=options.seed)
+    shared = environment(Clock("cpu"), ["lightning"]) | {"steps": str(steps), "seed": str(options.seed)}
     cpu, wall = time.process_time(), time.monotonic()
     tokenizer = train(data, options.seed)
     shared |= {

@@ -143,9 +143,13 @@ class PoseFeatures:
 
     def joints(self, features_BTF: Tensor) -> Tensor:
         """Joints (B, T, J, 3) in the world, metres, by the group "positions"; the first inverse."""
+        return self.in_world(self.kept_joints(features_BTF), features_BTF)
+
+    def in_world(self, local_BTJ3: Tensor, features_BTF: Tensor) -> Tensor:
+        """Joints ahead, from the ground under the root, moved along the features' path; gradients pass."""
         angle_BT, root_BT3 = self.path(features_BTF)
-        turned = torch.einsum("btac,btjc->btja", yaw_matrix(angle_BT), self.kept_joints(features_BTF))
-        return turned + (root_BT3 * root_BT3.new_tensor([1.0, 0.0, 1.0]))[:, :, None]
+        turned_BTJ3 = torch.einsum("btac,btjc->btja", yaw_matrix(angle_BT), local_BTJ3)
+        return turned_BTJ3 + (root_BT3 * root_BT3.new_tensor([1.0, 0.0, 1.0]))[:, :, None]
 
     def motion(self, features_TF: Tensor) -> Motion:
         """The motion by the group "rotations"; the second inverse, with bones of the skeleton's own lengths."""

@@ -47,7 +47,7 @@ class MotionRVQ(TrainableTokenizer):
         code_dim: width of the vectors that are quantized.
         num_codebooks: residual levels.
         joints_weight: of the loss on joints, by the decoded rotations; a metre counts this much.
-        path_weight: of the loss on the root's path from the start of the motion; a metre counts this much.
+        world_weight: of the loss on joints in the world, from the first pose on, by path, heading and rotations.
         velocity_weight: of the loss on the joints' velocities; a metre a second counts this much.
         decay, commitment, revive_below, quantizer_dropout, shares_codebook, seed: of the quantizer, see ResidualVQ.
 
@@ -69,7 +69,7 @@ class MotionRVQ(TrainableTokenizer):
         code_dim: int = 64,
         num_codebooks: int = 6,
         joints_weight: float = 5.0,
-        path_weight: float = 1.0,
+        world_weight: float = 2.0,
         velocity_weight: float = 0.1,
         decay: float = 0.98,
         commitment: float = 0.25,
@@ -85,7 +85,7 @@ class MotionRVQ(TrainableTokenizer):
             codebook_size, num_codebooks, axes=("t",), max_length=max_length, stride=(_POSES,), rate=rate
         )
         self.features = PoseFeatures(_skeleton(skeleton), rate, feet)
-        self.weights = {"joints": joints_weight, "path": path_weight, "velocity": velocity_weight}
+        self.weights = {"joints": joints_weight, "world": world_weight, "velocity": velocity_weight}
         self.normaliser = Normaliser(self.features.width, self.features.groups.values())
         self.encoder = SequenceEncoder(self.features.width, width, code_dim, num_blocks, _POSES)
         self.quantizer = ResidualVQ(
@@ -162,7 +162,7 @@ class MotionRVQ(TrainableTokenizer):
         """Training forward; reconstruction and target are normalised features (B, width, T).
 
         Parts: "reconstruction" (smooth L1 of the features), "joints" (mean distance, metres, by rotations and ahead),
-        "path" (mean distance of the root, metres), "velocity" (mean, metres a second), "commitment".
+        "world" (the same in the world, from the first pose on), "velocity" (mean, metres a second), "commitment".
         """
         features_BTF, num_tokens_B, sizes_B = self._features(media, lengths)
         is_real_BT = _is_before(sizes_B, features_BTF.shape[1])
@@ -239,13 +239,14 @@ class MotionRVQ(TrainableTokenizer):
         return [x[: _POSES * len(c)] for x, c in zip(features_BTF, codes)]
 
     def _joint_losses(self, y_BTF: Tensor, x_BTF: Tensor, counts_BT: Tensor) -> dict[str, Tensor]:
-        """Distances of the joints, the root's path and the joints' velocities, all by what `decode` returns."""
-        gap_BTJ3 = self.features.local_joints(y_BTF) - self.features.kept_joints(x_BTF)
-        path_BT3 = self.features.path(y_BTF)[1] - self.features.path(x_BTF)[1]
+        """Distances of the joints, ahead and in the world, and of their velocities, all by what `decode` returns."""
+        local_BTJ3 = self.features.local_joints(y_BTF)
+        gap_BTJ3 = local_BTJ3 - self.features.kept_joints(x_BTF)
+        world_BTJ3 = self.features.in_world(local_BTJ3, y_BTF) - self.features.joints(x_BTF)
         change_BTJ3 = (gap_BTJ3[:, 1:] - gap_BTJ3[:, :-1]) * self.features.rate
         return {
             "joints": _mean(_length(gap_BTJ3).mean(dim=-1), counts_BT),
-            "path": _mean(_length(path_BT3), counts_BT),
+            "world": _mean(_length(world_BTJ3).mean(dim=-1), counts_BT),
             "velocity": _mean(_length(change_BTJ3).mean(dim=-1), counts_BT[:, 1:]),
         }
 
