@@ -4,5 +4,13 @@ from tokenizers_vq.pretrained.dac import PretrainedDac
 from tokenizers_vq.pretrained.encodec import PretrainedEncodec
 from tokenizers_vq.pretrained.mimi import PretrainedMimi
 from tokenizers_vq.pretrained.vq_model import PretrainedVQModel
+from tokenizers_vq.pretrained.vqgan_checkpoints import load_llamagen, load_taming
 
-__all__ = ["PretrainedDac", "PretrainedEncodec", "PretrainedMimi", "PretrainedVQModel"]
+__all__ = [
+    "PretrainedDac",
+    "PretrainedEncodec",
+    "PretrainedMimi",
+    "PretrainedVQModel",
+    "load_llamagen",
+    "load_taming",
+]

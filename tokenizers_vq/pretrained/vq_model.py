@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from tokenizers_vq.checks import check_float, check_range, fixed_codes
@@ -22,6 +23,7 @@ class PretrainedVQModel(Tokenizer):
         image_size: height and width in pixels, or one number for both; multiples of f = 2^(levels - 1).
         value_range: pixel values that the model was trained on. None: 0 to 1 for models that look codes up by number
             (`lookup_from_codebook`: aMUSEd), else -1 to 1.
+        is_cosine: the nearest code is that of the smallest angle (LlamaGen); the codebook has unit length then.
 
     Raises:
         ValueError: diffusers is missing; sizes, channels or a range that do not fit.
@@ -34,8 +36,10 @@ class PretrainedVQModel(Tokenizer):
         config: Mapping[str, Any],
         image_size: int | Sequence[int],
         value_range: Sequence[float] | None = None,
+        is_cosine: bool = False,
     ) -> None:
         super().__init__()
+        self.is_cosine = is_cosine
         model = public_class("diffusers", "VQModel").from_config(dict(config))
         made = model.config
         height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
@@ -101,7 +105,8 @@ class PretrainedVQModel(Tokenizer):
         check_range(media, 0.0, 1.0, "image values", "give floats in [0, 1] (divide bytes by 255)")
         low, high = self._range
         pixels = media.float().to(self._device) * (high - low) + low
-        codes: Tensor = self.model.quantize(self.model.encode(pixels).latents)[2][2]
+        latents: Tensor = self.model.encode(pixels).latents
+        codes: Tensor = self.model.quantize(F.normalize(latents, dim=1) if self.is_cosine else latents)[2][2]
         return codes.reshape(len(media), *self._spec.shape(), 1).long().to(media.device)
 
     @torch.no_grad()

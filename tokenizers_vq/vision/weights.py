@@ -24,7 +24,7 @@ def load_weights(network: nn.Module, path: Path | str) -> None:
     Raises:
         ValueError: no such file, one that holds more than tensors, or weights that are missing or of other shapes.
     """
-    weights = _read(Path(path))
+    weights = read_weights(Path(path))
     own = network.state_dict()
     missing = [name for name in own if name not in weights]
     other = [name for name in own if name in weights and weights[name].shape != own[name].shape]
@@ -36,7 +36,12 @@ def load_weights(network: nn.Module, path: Path | str) -> None:
     network.load_state_dict({name: weights[name] for name in own})
 
 
-def _read(path: Path) -> dict[str, Tensor]:
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """name -> tensor of a file.
+
+    Raises:
+        ValueError: no such file, or one that holds more than tensors.
+    """
     if not path.is_file():
         raise ValueError(f"{path} does not exist; give a file of weights")
     try:
