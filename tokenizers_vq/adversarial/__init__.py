@@ -1,6 +1,7 @@
 """Adversarial training of tokenizers of any medium: discriminators, their losses, and how those are weighed."""
 
 from tokenizers_vq.adversarial.adversary import Adversary
+from tokenizers_vq.adversarial.balancer import Balancer
 from tokenizers_vq.adversarial.discriminator import Discriminator, Judgement, MultiDiscriminator
 from tokenizers_vq.adversarial.feature_matching import FeatureMatching
 from tokenizers_vq.adversarial.gradient_penalty import GradientPenalty
@@ -14,6 +15,7 @@ __all__ = [
     "AdaptiveWeight",
     "AdversarialLoss",
     "Adversary",
+    "Balancer",
     "Discriminator",
     "FeatureMatching",
     "FixedWeight",
