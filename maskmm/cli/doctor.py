@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the verb."""
-    parser.add_argument("file", metavar="FILE", help="training config (.yaml) or checkpoint folder")
+    parser.add_argument(
+        "file", metavar="FILE", help="training config (.yaml), checkpoint folder or tokenizer folder"
+    )
     parser.add_argument(
         "--config",
         "-c",
@@ -28,16 +30,40 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Check and show a table; returns 0 where all is well, else 2."""
-    findings = (
-        _checkpoint_findings(Path(args.file))
-        if Path(args.file).is_dir()
-        else _config_findings([args.file, *args.config])
-    )
+    path = Path(args.file)
+    if not path.is_dir():
+        findings = _config_findings([args.file, *args.config])
+    else:
+        findings = _tokenizer_findings(path) if _holds_tokenizer(path) else _checkpoint_findings(path)
     width = max(len(finding.name) for finding in findings)
     for finding in findings:
         verdict = "ok  " if finding.is_ok else "FAIL"
         sys.stdout.write(f"{verdict}  {finding.name:<{width}}  {finding.detail}\n")
     return 0 if all(finding.is_ok for finding in findings) else USER_ERROR
+
+
+def _holds_tokenizer(folder: Path) -> bool:
+    from tokenizers_vq.contract.tokenizer import read_spec
+
+    try:
+        read_spec(folder)
+    except ValueError:
+        return False
+    return True
+
+
+def _tokenizer_findings(folder: Path) -> list[Finding]:
+    """Of a tokenizer alone: random codes through media and back."""
+    from maskmm.cli.checks import Finding, check_round_trip, random_codes, tokenizer_findings
+    from tokenizers_vq.contract import load_tokenizer
+
+    try:
+        tokenizer = load_tokenizer(folder)
+    except ValueError as error:
+        return [Finding("tokenizer", False, one_line(error))]
+    name = folder.name
+    codes = random_codes(tokenizer.spec)
+    return [*tokenizer_findings({name: tokenizer}), check_round_trip(name, tokenizer, codes, is_real=False)]
 
 
 def _checkpoint_findings(folder: Path) -> list[Finding]:
