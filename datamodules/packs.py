@@ -138,9 +138,10 @@ class PackPlan:
 
     def _check(self, draws: Tensor, rows: Tensor) -> None:
         longest = int(rows.argmax())
-        if rows[longest] > self.budget.rows:
+        bound = min(self.budget.rows, self.budget.longest or self.budget.rows)
+        if rows[longest] > bound:
             item = int(self.plan.of_draws(draws[longest, None]))
             raise ValueError(
-                f"the sample of item {item} has {int(rows[longest])} packed rows, the token budget {self.budget.rows}; "
-                "raise budget.rows, or leave out samples as long as that"
+                f"the sample of item {item} has {int(rows[longest])} packed rows, the token budget {bound}; "
+                "raise budget.rows or budget.longest, or leave out samples as long as that"
             )

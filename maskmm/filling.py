@@ -17,8 +17,8 @@ def fill(batch: MaskedSequence, budget: TokenBudget) -> MaskedSequence:
     """The same batch with [PAD] rows at the end, so that every tensor has a shape given by the budget.
 
     The rows beyond the last sample belong to samples of their own (row kernels leave rows that no sample owns
-    undefined): the tail is shared out evenly among the free places for samples and one more, and what then is left
-    of them are samples of no rows, whose offsets repeat the last. Nothing is asked of [PAD] rows.
+    undefined): the tail is shared out evenly among the free places for samples (`TokenBudget.places`), and what then
+    is left of them are samples of no rows, whose offsets repeat the last. Nothing is asked of [PAD] rows.
 
     Args:
         batch: masked; its target rows are still to be made.
@@ -64,7 +64,7 @@ def segment_capacity(sequence: TokenSequence, budget: TokenBudget) -> int:
 
 
 def _fill_sequence(sequence: TokenSequence, budget: TokenBudget, num_segments: int) -> TokenSequence:
-    missing, free = budget.rows - sequence.num_rows, budget.samples + 1 - sequence.num_samples
+    missing, free = budget.rows - sequence.num_rows, budget.places - sequence.num_samples
     length = max(-(-missing // free), 1)
     offsets = sequence.num_rows + (torch.arange(1, free + 1) * length).clamp(max=missing)
     tail = torch.arange(missing)

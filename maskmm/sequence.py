@@ -120,7 +120,7 @@ class TokenSequence:
             segment=move(self.segment),
             sample=move(self.sample),
             cu_seqlens=move(self.cu_seqlens),
-            segments=self.segments.to(device),
+            segments=self.segments.to(device, non_blocking),
             sample_id=move(self.sample_id),
             inputs={name: move(value) for name, value in self.inputs.items()},
             condition_ids=None if self.condition_ids is None else move(self.condition_ids),

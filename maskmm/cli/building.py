@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
+from lightning.pytorch.cli import LightningArgumentParser
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from maskmm.cli.config_errors import shorten
@@ -14,6 +15,12 @@ from tokenizers_vq.contract import ModalitySource
 
 
 class _Builder(MaskmmCLI):
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Also what the verbs take and a run's own config.yaml therefore names."""
+        super().add_arguments_to_parser(parser)
+        for name in ("--ckpt_path", "--weights_only"):
+            parser.add_argument(name)
+
     def before_instantiate_classes(self) -> None:
         """Leave trainer and logger alone: nothing is run."""
 

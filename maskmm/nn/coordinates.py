@@ -60,7 +60,7 @@ def _is_closed(sequence: TokenSequence) -> Tensor:
 def _rank_in_segment(sequence: TokenSequence) -> Tensor:
     """(N,) int64 from the coordinates; anything on special rows."""
     shape = sequence.segments.shape
-    axis_of = _axis_of_dimension(sequence.vocabulary, shape.shape[1]).to(shape.device)
+    axis_of = _axis_of_dimension(sequence.vocabulary, shape.shape[1]).to(shape.device, non_blocking=True)
     along = F.pad(sequence.position, (0, 1))  # a modality's missing dimensions read the zeros at the end
     rank = torch.zeros_like(sequence.sample)
     for dimension in range(shape.shape[1]):

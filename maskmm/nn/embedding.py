@@ -84,7 +84,7 @@ class TokenEmbedding(nn.Module):
             is_mine.sum() <= value.shape[0], f"inputs of {name!r}: one row for each of its tokens"
         )
         rank = (is_mine.cumsum(0) - 1).clamp(min=0)
-        mask_ids = self.vocabulary.mask_ids()[1:].to(sequence.ids.device)
+        mask_ids = self.vocabulary.mask_ids()[1:].to(sequence.ids.device, non_blocking=True)
         is_shown = is_mine & ~torch.isin(sequence.ids, mask_ids).any(dim=1)
         return projected[rank] * is_shown[:, None]
 

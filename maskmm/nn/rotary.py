@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Self
+
 import torch
 from einops import rearrange
 from torch import Tensor, nn
@@ -43,6 +46,15 @@ class AxialRotary(nn.Module):
         self.register_buffer("inv_freq", base ** (-(pair // axes).float() / per_axis), persistent=False)
         self.register_buffer("axis", pair % axes, persistent=False)
         self.num_axes = num_axes
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        # Frequencies never lose precision: in a model cast to bfloat16 the angles of far rows would be off by half a
+        # radian.
+        whole = self.inv_freq
+        super()._apply(fn, recurse)
+        dtype = torch.promote_types(whole.dtype, self.inv_freq.dtype)
+        self.inv_freq = whole.to(self.inv_freq.device, dtype)
+        return self
 
     def forward(self, position: Tensor) -> tuple[Tensor, Tensor]:
         """position (N, A) -> (cos, sin), each (N, 1, K / 2) float32."""

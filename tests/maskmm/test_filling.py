@@ -113,3 +113,17 @@ def test_capacities_of_target_rows() -> None:
     for bad in (0, {"image": 3}, {**capacity, "video": 3}, {**capacity, "text": 0}):
         with pytest.raises(ValueError, match="target_capacity="):
             Packer(PLAIN, AnyToAnyMasking(), target_capacity=bad)
+
+
+def test_the_tail_keeps_to_the_models_bound() -> None:
+    longest = int(full_batch(4).segments.length.max()) * 4
+    batch = Packer(PLAIN, AnyToAnyMasking(), budget=TokenBudget(400, 4, longest=longest))(
+        full_batch(4), Key(0)
+    )
+    config = TransformerConfig(width=24, depth=1, max_length=longest)
+    model = MaskedTransformer(batch.inputs.vocabulary, config)
+    assert model(batch.inputs).shape == (400, 24)
+    assert batch.inputs.num_samples == TokenBudget(400, 4, longest=longest).places
+    unbound = Packer(PLAIN, AnyToAnyMasking(), budget=TokenBudget(400, 4))(full_batch(4), Key(0))
+    with pytest.raises(ValueError, match="give it longest"):
+        model(unbound.inputs)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pickle
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from torch.overrides import TorchFunctionMode
 
 from maskmm.masking.any_to_any import AnyToAnyMasking
 from maskmm.packing import Packer, build_vocabulary
@@ -115,3 +117,22 @@ def test_it_travels_to_workers() -> None:
 def test_a_batch_without_samples() -> None:
     packed = packer()(TokenBatch.from_samples([], MODALITIES), Key(0))
     assert packed.inputs.num_rows == 0 and not packed.target_rows
+
+
+def test_moving_a_batch_waits_for_nothing(tmp_path: Path) -> None:
+    class Moves(TorchFunctionMode):
+        def __init__(self) -> None:
+            super().__init__()
+            self.waits: list[bool] = []
+
+        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            if func is torch.Tensor.to:
+                self.waits.append(not (kwargs or {}).get("non_blocking", False))
+            return func(*args, **(kwargs or {}))
+
+    data = build_data(tmp_path, write_toy_data(tmp_path))
+    batch = data.batches("train")(0)
+    with Moves() as moves:
+        moved = data.transfer_batch_to_device(batch, torch.device("meta"), 0)
+    assert moved.inputs.segments.shape.is_meta
+    assert len(moves.waits) > 20 and not any(moves.waits)

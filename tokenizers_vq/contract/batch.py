@@ -37,9 +37,10 @@ class SegmentTable:
     def __len__(self) -> int:
         return self.sample.shape[0]
 
-    def to(self, device: torch.device | str) -> SegmentTable:
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> SegmentTable:
         """The same table on another device."""
-        return SegmentTable(*(t.to(device) for t in (self.sample, self.modality, self.start, self.shape)))
+        columns = (self.sample, self.modality, self.start, self.shape)
+        return SegmentTable(*(t.to(device, non_blocking=non_blocking) for t in columns))
 
 
 @dataclass(frozen=True)

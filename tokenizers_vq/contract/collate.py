@@ -45,6 +45,8 @@ class TokenBudget:
         rows: N, packed rows: tokens and special rows.
         samples: most samples of a pack.
         segments: most segments of a pack; where None, one of each modality for each sample.
+        longest: most rows of a sample, those that fill up a pack included; for a model with such a bound (max_length,
+            a table of positions). None = no bound.
 
     Raises:
         ValueError: a number below 1.
@@ -53,13 +55,22 @@ class TokenBudget:
     rows: int
     samples: int
     segments: int | None = None
+    longest: int | None = None
 
     def __post_init__(self) -> None:
-        if min(self.rows, self.samples, self.segments or 1) < 1:
+        given = [
+            value for value in (self.rows, self.samples, self.segments, self.longest) if value is not None
+        ]
+        if min(given) < 1:
             raise ValueError(
-                f"token budget of rows={self.rows}, samples={self.samples}, segments={self.segments}: "
-                "expected at least 1 of each"
+                f"token budget of rows={self.rows}, samples={self.samples}, segments={self.segments}, longest="
+                f"{self.longest}: expected at least 1 of each"
             )
+
+    @property
+    def places(self) -> int:
+        """Samples of a filled pack: the most real ones, and as many more as the rows that fill it up may need."""
+        return self.samples + (1 if self.longest is None else -(-self.rows // self.longest))
 
 
 @runtime_checkable

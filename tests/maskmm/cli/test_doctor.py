@@ -80,6 +80,12 @@ def test_a_healthy_config(config, capsys, caplog) -> None:
     )
 
 
+def test_the_config_that_a_run_wrote(config, capsys) -> None:
+    config.write_text(config.read_text() + "ckpt_path: null\nweights_only: null\n")
+    assert main(["doctor", str(config)]) == 0
+    assert table(capsys)["config"] == ("ok", "MaskedModule on PairedTokens")
+
+
 def test_codes_of_another_tokenizer(config, toy_tokenizers, tmp_path, capsys) -> None:
     toy_tokenizers["image"].shift.fill_(0.5)
     toy_tokenizers["image"].save(tmp_path / "tokenizers" / "image")

@@ -27,6 +27,13 @@ def test_rotation_makes_scores_depend_on_distance_alone() -> None:
     assert not torch.allclose(score([3, 5], [1, 2]), score([3, 5], [2, 2]))
 
 
+def test_cast_model_keeps_its_angles() -> None:
+    position = torch.tensor([[700], [701]])
+    expected = AxialRotary(12, 1, 10000.0)(position)
+    for dtype in (torch.bfloat16, torch.float16):
+        torch.testing.assert_close(AxialRotary(12, 1, 10000.0).to(dtype)(position), expected)
+
+
 def test_head_too_narrow_for_the_axes() -> None:
     with pytest.raises(ValueError, match="head width 4"):
         AxialRotary(4, 3, 100.0)
