@@ -35,7 +35,7 @@ from tokenizers_vq.training import TokenizerModule
 _CONFIGS = Path(__file__).parents[1] / "configs"
 _GOAL_MM = 30.0
 _PATCH = 4  # poses a token
-_PEER_WINDOWS = 4096
+_PEER_WINDOWS = 2048
 
 
 def _read(name: str) -> dict[str, Any]:
