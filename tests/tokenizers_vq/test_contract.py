@@ -14,7 +14,9 @@ from tokenizers import decoders, models, pre_tokenizers
 from torch import Tensor
 
 import tokenizers_vq
+from tokenizers_vq.audio.acoustic import RandomAcoustic
 from tokenizers_vq.audio.codec import WaveformCodec
+from tokenizers_vq.audio.distilled import AcousticTeacher, DistilledAcoustic
 from tokenizers_vq.audio.fbank_patches import FbankPatches
 from tokenizers_vq.audio.mel import MelVQ
 from tokenizers_vq.byte_text import ByteText
@@ -126,6 +128,21 @@ def small_codec(**changes: Any) -> WaveformCodec:
     return WaveformCodec(ResidualVQ(2, 16, 4, init="normal"), **(sizes | changes))
 
 
+class Loudness(AcousticTeacher):
+    """Teaches the mean of each patch, and its negative."""
+
+    def forward(self, clips: Any) -> list[Tensor]:
+        front = FbankPatches(max_seconds=0.4)
+        grids = [front.inputs([clip]).mean(dim=1).view(-1, 8, 1) for clip in clips]
+        return [torch.cat([grid, -grid], dim=-1) for grid in grids]
+
+
+def small_distilled() -> DistilledAcoustic:
+    sizes = {"width": 16, "depth": 1, "estimator_depth": 1, "num_heads": 2, "position_groups": 2}
+    front = FbankPatches(max_seconds=0.4)
+    return DistilledAcoustic(CosineVQ(16, 4), Loudness(), 2, front, position_kernel=6, **sizes)
+
+
 def visual_bpe() -> VisualBPE:
     base = small_image(num_codebooks=2).eval()
     return VisualBPE.learn(base, base.encode(images()), 8, min_count=1)
@@ -230,6 +247,10 @@ EXAMPLES = {
         Example(lambda: ImagePatches((16, 16), 4, mean=(0.5,), std=(0.5,)), images(), BAD_IMAGES),
     ],
     FbankPatches: [Example(lambda: FbankPatches(max_seconds=0.4), long_clips(), BAD_CLIPS)],
+    RandomAcoustic: [
+        Example(lambda: RandomAcoustic(FbankPatches(max_seconds=0.4), 64, 8), long_clips(), BAD_CLIPS)
+    ],
+    DistilledAcoustic: [Example(small_distilled, long_clips(), BAD_CLIPS)],
     VisualBPE: [Example(visual_bpe, images(), BAD_IMAGES)],
     ByteText: [Example(lambda: ByteText(30), TEXTS, BAD_TEXTS[:2] + BAD_TEXTS[3:])],
     PretrainedEncodec: [Example(lambda: public("encodec"), clips(), BAD_CODEC_CLIPS)],
