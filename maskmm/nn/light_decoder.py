@@ -75,7 +75,8 @@ class LightDecoder(nn.Module):
         Returns:
             (R, D) of the asked rows, or (N, D).
         """
-        x_NW = self.enter_left_out(embedded_ND)
+        # Under autocast the linear layers give half precision; the stream is not theirs.
+        x_NW = self.enter_left_out(embedded_ND).to(embedded_ND.dtype)
         x_NW = x_NW.index_copy(0, encoded.index, self.enter_encoded(encoded_MD).to(x_NW.dtype))
         contexts = layer_contexts(self.config, sequence, layout, self.rotary, None, self.biases)
         if asked is not None:

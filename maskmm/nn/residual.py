@@ -32,6 +32,8 @@ class Residual(nn.Module):
         branch_ND = self.dropout(branch_ND)
         if self.scale is not None:
             branch_ND = branch_ND * self.scale
+            # The scale is float32, and so is its product.
+            branch_ND = branch_ND.to(x_ND.dtype) if self.has_half_stream else branch_ND
         if keep_N1 is not None:
             branch_ND = branch_ND * keep_N1.to(branch_ND.dtype)
         return (x_ND if self.alpha == 1.0 else self.alpha * x_ND) + branch_ND

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 import torch
 
 from maskmm.model import MaskedTransformer
-from maskmm.nn.config import AttentionConfig, FeedForwardConfig, NormConfig, ResidualConfig
+from maskmm.nn.config import (
+    AttentionConfig,
+    DecoderConfig,
+    FeedForwardConfig,
+    HeadConfig,
+    NormConfig,
+    ResidualConfig,
+)
 from maskmm.nn.norm import build_norm
 from maskmm.nn.transformer_config import TransformerConfig
 from maskmm.sequence import TokenSequence, pack
@@ -37,7 +47,7 @@ def _sequence() -> TokenSequence:
     return pack(TokenBatch.from_samples(samples, [text]), Vocabulary([text]))
 
 
-def _model(sequence: TokenSequence, has_half_stream: bool) -> MaskedTransformer:
+def _model(sequence: TokenSequence, has_half_stream: bool, **changes: Any) -> MaskedTransformer:
     torch.manual_seed(0)
     config = TransformerConfig(
         width=32,
@@ -47,7 +57,7 @@ def _model(sequence: TokenSequence, has_half_stream: bool) -> MaskedTransformer:
         residual=ResidualConfig(has_half_stream=has_half_stream),
         init_std=0.2,
     )
-    return MaskedTransformer(sequence.vocabulary, config)
+    return MaskedTransformer(sequence.vocabulary, replace(config, **changes))
 
 
 def test_without_autocast_a_half_stream_changes_nothing() -> None:
@@ -66,3 +76,24 @@ def test_under_autocast_the_stream_is_half_and_stays_close() -> None:
     assert float((features - exact).detach().norm() / exact.norm()) < 0.03
     features.sum().backward()
     assert all(p.grad is None or torch.isfinite(p.grad).all() for p in model.parameters())
+
+
+@pytest.mark.parametrize(
+    ("changes", "dtype"),
+    [
+        ({"residual": ResidualConfig(has_half_stream=True, layer_scale=0.1)}, torch.bfloat16),
+        ({"residual": ResidualConfig(has_half_stream=True, drop_path=0.1)}, torch.bfloat16),
+        ({"residual": ResidualConfig(layer_scale=0.1)}, torch.float32),
+        ({"head": HeadConfig(decoder=DecoderConfig(2, width=16))}, torch.float32),
+    ],
+)
+def test_under_autocast_every_block_keeps_the_dtype_of_the_stream(
+    changes: dict[str, Any], dtype: torch.dtype
+) -> None:
+    sequence, found = _sequence(), list[torch.dtype]()
+    model = _model(sequence, False, **changes)
+    for block in (*model.blocks, *(() if model.decoder is None else model.decoder.blocks)):
+        block.register_forward_hook(lambda _, __, output: found.append(output.dtype))
+    with torch.autocast("cpu", torch.bfloat16):
+        model(sequence)
+    assert len(found) >= 2 and set(found) == {dtype}
