@@ -29,13 +29,13 @@ _NUM_GROUPS = 4  # of the length-sorted baseline
 
 def cases(is_quick: bool) -> Iterator[Case]:
     """Rows 1 to 3 of the speed goals; the quick run has d256 alone, and nothing that compiles."""
-    yield from _mixed(256, 6, lengths_of(8, 512, 0.37), 512, goals=(3.0, 2.7), gates=(2.3, 2.2))
+    yield from _mixed(256, 6, lengths_of(8, 512, 0.4), 512, goals=(3.0, 2.7), gates=(2.3, 2.2))
     yield from _full(256, 6, 512, 4)
     yield _short(is_quick)
     if is_quick:
         return
-    yield from _mixed(768, 12, lengths_of(4, 512, 0.3), 512, goals=(2.6, 2.5))
-    yield from _mixed(256, 6, lengths_of(4, 2048, 0.3), 2048, goals=(3.8, 3.0))
+    yield from _mixed(768, 12, lengths_of(4, 512, 0.4), 512, goals=(2.6, 2.5))
+    yield from _mixed(256, 6, lengths_of(8, 2048, 0.4), 2048, goals=(3.8, 3.0))
     yield from _full(768, 12, 512, 1)
     yield from _full_compiled(256, 6, 512, 4)
     yield from _full_compiled(768, 12, 512, 1)

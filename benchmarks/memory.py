@@ -48,7 +48,7 @@ def cases(is_quick: bool) -> Iterator[Measurable]:
     width, depth, count = (256, 6, 8) if is_quick else (768, 12, 6)
     peer = build_modernbert(width, depth, 512)
     model = from_transformers(peer).model
-    samples = Samples.make(lengths_of(count, 512, 0.35), 512, model.vocabulary)
+    samples = Samples.make(lengths_of(count, 512, 0.4), 512, model.vocabulary)
 
     def ours() -> Tensor:
         return model.forward_features(samples.sequence)

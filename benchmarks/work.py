@@ -13,10 +13,17 @@ from tokenizers_vq.contract import Key, Modality, TokenBatch, TokenSpec
 
 
 def lengths_of(count: int, longest: int, fill: float, seed: int = 0) -> list[int]:
-    """Lengths between 1 and `longest` with a mean of about fill * longest; one has the longest."""
-    generator = torch.Generator().manual_seed(seed)
-    spread = torch.rand(count - 1, generator=generator) * 2 * fill
-    return [longest, *(spread.clamp(1 / longest, 1.0) * longest).long().tolist()]
+    """Lengths up to `longest`, one of which it is; a padded batch of them is filled to `fill` (a little less by rounding).
+
+    Args:
+        count: samples, at least 1 / fill.
+        longest: columns of the padded batch.
+        fill: share of it that is real.
+        seed: of the lengths.
+    """
+    draws = torch.rand(count - 1, generator=torch.Generator().manual_seed(seed)) + 0.1
+    rest = fill * count * longest - longest
+    return [longest, *(draws / draws.sum() * rest).clamp(1, longest).long().tolist()]
 
 
 def random_tokens(lengths: list[int], modality: Modality, seed: int = 1) -> TokenBatch:
