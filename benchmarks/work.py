@@ -13,7 +13,7 @@ from tokenizers_vq.contract import Key, Modality, TokenBatch, TokenSpec
 
 
 def lengths_of(count: int, longest: int, fill: float, seed: int = 0) -> list[int]:
-    """Lengths up to `longest`, one of which it is; a padded batch of them is filled to `fill` (a little less by rounding).
+    """Lengths up to `longest`, one of which it is; a padded batch of them is filled to `fill`, less rounding.
 
     Args:
         count: samples, at least 1 / fill.
