@@ -197,16 +197,6 @@ class PairedTokens(StepData):
         """`val_batches` fixed steps."""
         return StepLoader(self.batches("test"), self.val_batches, num_parts=self._num_parts())
 
-    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
-        """The batch on its device.
-
-        Lightning knows how to move tensors without waiting, not packed batches: it would wait at each of their tensors
-        for all that the device still has to do.
-        """
-        if hasattr(batch, "to"):
-            return batch.to(device, non_blocking=True)
-        return super().transfer_batch_to_device(batch, device, dataloader_idx)
-
     def _num_parts(self) -> int:
         """Batches of a rank's step under a token budget; one where samples are counted."""
         return 1 if self.budget is None else max(self.batch_size // self.share[1], 1)

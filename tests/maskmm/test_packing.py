@@ -14,7 +14,7 @@ from maskmm.masking.any_to_any import AnyToAnyMasking
 from maskmm.packing import Packer, build_vocabulary
 from maskmm.sequence import unpack
 from tests.maskmm.decoding.stubs import AUDIO, IMAGE, LABEL, MODALITIES, TEXT, VOCABULARY, full_batch
-from tests.maskmm.training import build_data, write_toy_data
+from tests.maskmm.training import build_data, build_module, write_toy_data
 from tokenizers_vq.contract import Key, ModalitySource, TokenBatch
 
 PLAIN = [IMAGE, AUDIO, TEXT, LABEL]
@@ -130,9 +130,10 @@ def test_moving_a_batch_waits_for_nothing(tmp_path: Path) -> None:
                 self.waits.append(not (kwargs or {}).get("non_blocking", False))
             return func(*args, **(kwargs or {}))
 
-    data = build_data(tmp_path, write_toy_data(tmp_path))
-    batch = data.batches("train")(0)
+    sources = write_toy_data(tmp_path)
+    batch = build_data(tmp_path, sources).batches("train")(0)
+    module = build_module(sources)
     with Moves() as moves:
-        moved = data.transfer_batch_to_device(batch, torch.device("meta"), 0)
+        moved = module.transfer_batch_to_device(batch, torch.device("meta"), 0)
     assert moved.inputs.segments.shape.is_meta
     assert len(moves.waits) > 20 and not any(moves.waits)
