@@ -17,6 +17,7 @@ _THEMES: dict[str, tuple[str, ...]] = {
     "head": (),
     "masked_lm": ("transformers",),
     "visible_rows": (),
+    "int8": (),
     "trainer": ("lightning",),
     "memory": ("transformers",),
     "attention": (),

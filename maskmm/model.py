@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -257,22 +258,28 @@ class MaskedTransformer(nn.Module):
         return F.linear(self.head_transform(features), self._head_table()[ids], bias)
 
     def logits_of(self, questions: Sequence[tuple[Tensor, str, int]]) -> list[Tensor]:
-        """`logits` for several (features, name, codebook), for training.
+        """`logits` for several (features, name, codebook), for training."""
+        if not questions:
+            return []
+        heads = self.heads()
+        return [heads[name, codebook](features) for features, name, codebook in questions]
+
+    def heads(self) -> dict[tuple[str, int], Callable[[Tensor], Tensor]]:
+        """`logits` of each (name, codebook) as a function of features, for training.
 
         The table is split once: the backward of a slice would write a gradient of the whole table for each of them.
         """
-        if not questions:
-            return []
         names = [(m.name, q) for m in self.vocabulary.modalities for q in range(m.spec.num_codebooks)]
         slices = [self.vocabulary.slice(*name) for name in names]
         sizes = [slices[0].start, *(s.stop - s.start for s in slices)]
-        weights = dict(zip(names, self._head_table().split(sizes)[1:]))
-        biases: dict[tuple[str, int], Tensor | None] = dict.fromkeys(names)
+        weights = self._head_table().split(sizes)[1:]
+        biases: Sequence[Tensor | None] = [None] * len(names)
         if self.head_bias is not None:
-            biases = dict(zip(names, self.head_bias.split(sizes)[1:]))
-        return [
-            F.linear(self.head_transform(x), weights[name, q], biases[name, q]) for x, name, q in questions
-        ]
+            biases = self.head_bias.split(sizes)[1:]
+        return {name: partial(self._linear_head, w, b) for name, w, b in zip(names, weights, biases)}
+
+    def _linear_head(self, weight: Tensor, bias: Tensor | None, features: Tensor) -> Tensor:
+        return F.linear(self.head_transform(features), weight, bias)
 
     def _head_table(self) -> Tensor:
         return self.embedding.codes.weight if self.head_weight is None else self.head_weight

@@ -25,11 +25,11 @@ class QueryValueBias(nn.Linear):
 
     def forward(self, input: Tensor) -> Tensor:
         """(N, D) -> (N, (H + 2 G) K)."""
-        return F.linear(
-            input,
-            self.weight,
-            torch.cat([self.q_bias, self.v_bias.new_zeros(self.v_bias.shape), self.v_bias]),
-        )
+        return F.linear(input, self.weight, self.whole_bias())
+
+    def whole_bias(self) -> Tensor:
+        """((H + 2 G) K,), zeros for the keys."""
+        return torch.cat([self.q_bias, self.v_bias.new_zeros(self.v_bias.shape), self.v_bias])
 
 
 def build_projection(width: int, head_width: int, config: AttentionConfig) -> nn.Linear:

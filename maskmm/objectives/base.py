@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -30,6 +30,15 @@ class MaskedModel(Protocol):
 
     def logits_of(self, questions: Sequence[tuple[Tensor, str, int]]) -> list[Tensor]:
         """`logits` of several (features, name, codebook) in one go; for training, decoders do without."""
+        ...
+
+
+@runtime_checkable
+class SplitHeads(Protocol):
+    """A model whose heads can be called one by one, on some rows at a time."""
+
+    def heads(self) -> Mapping[tuple[str, int], Callable[[Tensor], Tensor]]:
+        """(T, D) features -> (T, V) logits, by (name, codebook)."""
         ...
 
 

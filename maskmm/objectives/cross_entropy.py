@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from maskmm.masking.base import MaskedSequence, TargetRows, part_names
 from maskmm.objectives.answers import features_of
-from maskmm.objectives.base import MaskedModel, Objective, ObjectiveOutput
+from maskmm.objectives.base import MaskedModel, Objective, ObjectiveOutput, SplitHeads
 from maskmm.objectives.structure import Structure
 from tokenizers_vq.contract import Key
 
@@ -22,17 +23,27 @@ class MaskedCrossEntropy(Objective):
     Args:
         label_smoothing: share of the target spread over the codebook.
         structure: who may attend to whom, from the masking's orders or groups; None = all rows of a sample.
+        chunk_size: most rows whose logits are there at once; the backward computes them again, chunk by chunk. Memory
+            then does not grow with rows times codes, for about 1.4 times the head's time. None = all at once.
 
     Raises:
-        ValueError: label_smoothing outside [0, 1).
+        ValueError: label_smoothing outside [0, 1), or a chunk_size below 1.
     """
 
-    def __init__(self, label_smoothing: float = 0.0, structure: Structure | None = None) -> None:
+    def __init__(
+        self,
+        label_smoothing: float = 0.0,
+        structure: Structure | None = None,
+        chunk_size: int | None = None,
+    ) -> None:
         super().__init__()
         if not 0.0 <= label_smoothing < 1.0:
             raise ValueError(f"label_smoothing={label_smoothing}, expected 0 <= value < 1")
+        if chunk_size is not None and chunk_size < 1:
+            raise ValueError(f"chunk_size={chunk_size}, expected at least 1, or None for all rows at once")
         self.label_smoothing = label_smoothing
         self.structure = structure
+        self.chunk_size = chunk_size
 
     def forward(self, model: MaskedModel, batch: MaskedSequence, key: Key) -> ObjectiveOutput:
         """Parts "modality/codebook/part" as (sum, count); metrics: loss, accuracy and bits per token for each."""
@@ -44,32 +55,68 @@ class MaskedCrossEntropy(Objective):
         names, nothing = part_names(model.vocabulary, batch.part_names), zero.detach()
         parts = dict.fromkeys(names, (zero, nothing))
         metrics = {f"{n}/{m}": (nothing, nothing) for n in names for m in ("loss", "bits", "accuracy")}
-        questions = [(x, t.name, t.codebook) for x, t in zip(features_TD.split(sizes), batch.target_rows)]
-        for target, logits in zip(batch.target_rows, model.logits_of(questions)):
-            for name, part in self._parts(logits.float(), target, batch.part_names).items():
-                parts[name] = part[0], part[3]
-                metrics[f"{name}/loss"] = part[0].detach(), part[3]
-                metrics[f"{name}/bits"] = part[1] / math.log(2), part[3]
-                metrics[f"{name}/accuracy"] = part[2], part[3]
+        sums = self._sums(model, features_TD.split(sizes), batch.target_rows, len(batch.part_names))
+        for target, sums_P4 in zip(batch.target_rows, sums):
+            for part, (loss, nll, num_right, count) in zip(batch.part_names, sums_P4):
+                name = f"{target.name}/{target.codebook}/{part}"
+                parts[name] = loss, count.detach()
+                metrics[f"{name}/loss"] = loss.detach(), count.detach()
+                metrics[f"{name}/bits"] = nll.detach() / math.log(2), count.detach()
+                metrics[f"{name}/accuracy"] = num_right.detach(), count.detach()
         return ObjectiveOutput(parts, metrics)
 
-    def _parts(
-        self, logits_TV: Tensor, target: TargetRows, names: tuple[str, ...]
-    ) -> dict[str, tuple[Tensor, Tensor, Tensor, Tensor]]:
-        """Name -> sums of loss, plain negative log-likelihood and right answers, and the count."""
-        log_prob_TV = logits_TV.log_softmax(dim=-1)
-        nll_T = F.nll_loss(log_prob_TV, target.codes, reduction="none")
+    def _sums(
+        self,
+        model: MaskedModel,
+        features: Sequence[Tensor],
+        targets: Sequence[TargetRows],
+        num_parts: int,
+    ) -> list[Tensor]:
+        """(P, 4) of each target list, see `_sums_of`."""
+        if self.chunk_size is None:
+            questions = [(x_TD, t.name, t.codebook) for x_TD, t in zip(features, targets)]
+            return [
+                self._sums_of(logits, t.codes, t.part, t.is_real, num_parts)
+                for t, logits in zip(targets, model.logits_of(questions))
+            ]
+        if not isinstance(model, SplitHeads):
+            raise ValueError(
+                f"chunk_size={self.chunk_size} needs a model with heads(), and {type(model).__name__} has none; use "
+                "chunk_size=None, or a MaskedTransformer"
+            )
+        heads = model.heads() if targets else {}
+        return [
+            self._chunked(heads[t.name, t.codebook], x_TD, t, num_parts) for x_TD, t in zip(features, targets)
+        ]
+
+    def _chunked(
+        self, head: Callable[[Tensor], Tensor], features_TD: Tensor, target: TargetRows, num_parts: int
+    ) -> Tensor:
+        def sums(x_CD: Tensor, codes: Tensor, part: Tensor, is_real: Tensor) -> Tensor:
+            return self._sums_of(head(x_CD), codes, part, is_real, num_parts)
+
+        size = self.chunk_size or len(features_TD)
+        lists = (features_TD, target.codes, target.part, target.is_real)
+        total = features_TD.new_zeros(num_parts, 4, dtype=torch.float32)
+        for chunk in zip(*(values.split(size) for values in lists)):
+            total = total + checkpoint(sums, *chunk, use_reentrant=False, preserve_rng_state=False)
+        return total
+
+    def _sums_of(
+        self, logits_TV: Tensor, codes: Tensor, part: Tensor, is_real: Tensor, num_parts: int
+    ) -> Tensor:
+        """(P, 4) for each part: loss, plain negative log-likelihood, right answers, count."""
+        log_prob_TV = logits_TV.float().log_softmax(dim=-1)
+        nll_T = F.nll_loss(log_prob_TV, codes, reduction="none")
         loss_T = nll_T
         if self.label_smoothing:
             loss_T = (1 - self.label_smoothing) * nll_T - self.label_smoothing * log_prob_TV.mean(dim=-1)
         with torch.no_grad():
-            is_right_T = logits_TV.argmax(dim=-1) == target.codes
-        out = {}
-        for index, name in enumerate(names):
-            weight_T = (target.is_real & (target.part == index)).to(loss_T.dtype)
-            sums = (loss_T * weight_T).sum(), (nll_T.detach() * weight_T).sum(), (is_right_T * weight_T).sum()
-            out[f"{target.name}/{target.codebook}/{name}"] = (*sums, weight_T.sum())
-        return out
+            is_right_T = logits_TV.argmax(dim=-1) == codes
+            weight_PT = is_real & (part == torch.arange(num_parts, device=part.device)[:, None])
+            weight_PT = weight_PT.to(loss_T.dtype)
+        figures_T4 = [loss_T, nll_T.detach(), is_right_T.to(loss_T.dtype), torch.ones_like(nll_T)]
+        return torch.stack([(figure * weight_PT).sum(dim=1) for figure in figures_T4], dim=1)
 
 
 def total_loss(

@@ -1,0 +1,60 @@
+"""int8 inference against float32, the same weights (row 7 of the speed goals).
+
+python -m benchmarks.int8 [--quick] [--mode cpu|wall] [--out FILE]
+Nothing is timed unless the features differ by less than 2.5 %: mean over rows of |difference| / |features|.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from copy import deepcopy
+
+import torch
+from torch import Tensor
+
+from benchmarks.encoders import Samples, gated_rotary, one_pass
+from benchmarks.harness import Case, main
+from benchmarks.work import trunk_flops
+from maskmm.nn.int8 import quantize
+
+
+def cases(is_quick: bool) -> Iterator[Case]:
+    """Full lengths; d256, where little is to be gained, too where there is time."""
+    yield _case(768, 12, [512], 2.0)
+    if not is_quick:
+        yield _case(768, 12, [512] * 4, 2.0)
+        yield _case(256, 6, [512] * 4, 1.3)
+
+
+def _case(width: int, depth: int, lengths: list[int], goal: float) -> Case:
+    torch.manual_seed(0)
+    plain = gated_rotary(width, depth, 512)
+    sequence = Samples.make(lengths, 512, plain.vocabulary).sequence
+    fast = deepcopy(plain)
+    quantize(fast.blocks)
+
+    def ours() -> Tensor:
+        return fast.forward_features(sequence)
+
+    def peer() -> Tensor:
+        return plain.forward_features(sequence)
+
+    def check() -> None:
+        with torch.no_grad():
+            wanted = peer()
+            error = float(((ours() - wanted).norm(dim=1) / wanted.norm(dim=1)).mean())
+        assert error < 0.025, f"relative error {error:.4f}"
+
+    return Case(
+        f"int8, d{width} L{depth}, forward",
+        one_pass(ours, fast, is_training=False),
+        one_pass(peer, plain, is_training=False),
+        check,
+        goal,
+        f"{sequence.num_rows} tokens in {len(lengths)} samples",
+        flops=trunk_flops(plain.blocks, width, lengths, False),
+    )
+
+
+if __name__ == "__main__":
+    main(cases)
