@@ -94,3 +94,22 @@ def test_a_resumed_schedule_goes_on() -> None:
     resumed.step()
     assert other.param_groups[0]["lr"] == whole[5]
     assert isinstance(other, torch.optim.AdamW)
+
+
+def test_it_is_fused_and_steps_as_the_plain_one_does() -> None:
+    model, twin = (nn.Linear(5, 4) for _ in range(2))
+    twin.load_state_dict(model.state_dict())
+    fused = build_optimizer([model], OptimConfig(lr=0.1))
+    assert all(group["fused"] for group in fused.param_groups)
+    plain = torch.optim.AdamW(
+        [{"params": [twin.weight], "weight_decay": 0.05}, {"params": [twin.bias], "weight_decay": 0.0}],
+        lr=0.1, betas=(0.9, 0.98), fused=False, foreach=False,
+    )  # fmt: skip
+    for step in range(4):
+        for network, optimizer in ((model, fused), (twin, plain)):
+            x = torch.randn(3, 5, generator=torch.Generator().manual_seed(step))
+            optimizer.zero_grad()
+            network(x).square().sum().backward()
+            optimizer.step()
+    torch.testing.assert_close(model.weight, twin.weight)
+    torch.testing.assert_close(model.bias, twin.bias)
