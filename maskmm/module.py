@@ -154,15 +154,15 @@ class MaskedModule(lightning.LightningModule):
         self.log("train/loss", loss, prog_bar=True, sync_dist=is_sharded, reduce_fx="sum")
         self.log_dict({name: value / count for name, (value, count) in self._step_sums.items() if count})
 
-    def transfer_batch_to_device(
-        self, batch: MaskedSequence, device: torch.device, dataloader_idx: int
-    ) -> MaskedSequence:
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         """The batch on its device.
 
         Lightning knows how to move tensors without waiting, not packed batches: it would wait at each of their tensors
         for all that the device still has to do.
         """
-        return batch.to(device, non_blocking=True)
+        if isinstance(batch, MaskedSequence):
+            return batch.to(device, non_blocking=True)
+        return super().transfer_batch_to_device(batch, device, dataloader_idx)
 
     def on_validation_epoch_start(self) -> None:
         """Start the sums of this validation."""

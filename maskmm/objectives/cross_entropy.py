@@ -57,7 +57,9 @@ class MaskedCrossEntropy(Objective):
         metrics = {f"{n}/{m}": (nothing, nothing) for n in names for m in ("loss", "bits", "accuracy")}
         sums = self._sums(model, features_TD.split(sizes), batch.target_rows, len(batch.part_names))
         for target, sums_P4 in zip(batch.target_rows, sums):
-            for part, (loss, nll, num_right, count) in zip(batch.part_names, sums_P4):
+            for part, sums_4 in zip(batch.part_names, sums_P4.unbind(0)):
+                # Copies: a compiled graph cannot hand out views of what it made inside.
+                loss, nll, num_right, count = (value.clone() for value in sums_4.unbind(0))
                 name = f"{target.name}/{target.codebook}/{part}"
                 parts[name] = loss, count.detach()
                 metrics[f"{name}/loss"] = loss.detach(), count.detach()
