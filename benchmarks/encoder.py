@@ -28,15 +28,15 @@ _NUM_GROUPS = 4  # of the length-sorted baseline
 
 
 def cases(is_quick: bool) -> Iterator[Case]:
-    """Rows 1 to 3 of the speed goals; the quick run has d256 alone, and nothing that compiles."""
+    """Rows 1 to 3 of the speed goals; the quick run has d256 alone, full lengths forward, and nothing that compiles."""
     yield from _mixed(256, 6, lengths_of(8, 512, 0.4), 512, goals=(3.0, 2.7), gates=(2.3, 2.2))
-    yield from _full(256, 6, 512, 4)
+    yield from _full(256, 6, 512, 2 if is_quick else 4, (False,) if is_quick else (False, True))
     yield _short(is_quick)
     if is_quick:
         return
     yield from _mixed(768, 12, lengths_of(4, 512, 0.4), 512, goals=(2.6, 2.5))
     yield from _mixed(256, 6, lengths_of(8, 2048, 0.4), 2048, goals=(3.8, 3.0))
-    yield from _full(768, 12, 512, 1)
+    yield from _full(768, 12, 512, 1, (False, True))
     yield from _full_compiled(256, 6, 512, 4)
     yield from _full_compiled(768, 12, 512, 1)
 
@@ -53,11 +53,11 @@ def _mixed(
         yield _same_weights("mixed lengths", width, depth, lengths, longest, is_training, goal, gate)
 
 
-def _full(width: int, depth: int, longest: int, count: int) -> Iterator[Case]:
+def _full(width: int, depth: int, longest: int, count: int, kinds: tuple[bool, ...]) -> Iterator[Case]:
     """Eager against eager: BERT's own weights, and the plain block of our family."""
     bert, samples = build_bert(width, depth, longest), Samples.make([longest] * count, longest)
     plain = plain_block(width, depth, longest)
-    for is_training in (False, True):
+    for is_training in kinds:
         yield _same_weights("full lengths", width, depth, [longest] * count, longest, is_training, 1.02, None)
         yield Case(
             f"full lengths, plain block, d{width} L{depth}, {_name(is_training)}",
