@@ -22,6 +22,8 @@ _THEMES: dict[str, tuple[str, ...]] = {
     "memory": ("transformers",),
     "attention": (),
     "quantizers": ("vector_quantize_pytorch",),
+    # Last: a process that has compiled cannot be forked, as measuring memory wants.
+    "compiled": ("transformers",),
 }
 _GATED = ("encoder", "head")
 

@@ -6,7 +6,7 @@ python -m benchmarks.encoder [--quick] [--mode cpu|wall] [--gates] [--out FILE]
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -14,7 +14,6 @@ from torch import Tensor
 from benchmarks.encoders import (
     Samples,
     build_bert,
-    gated_rotary,
     one_pass,
     packs_exactly,
     plain_block,
@@ -28,7 +27,7 @@ _NUM_GROUPS = 4  # of the length-sorted baseline
 
 
 def cases(is_quick: bool) -> Iterator[Case]:
-    """Rows 1 to 3 of the speed goals; the quick run has d256 alone, full lengths forward, and nothing that compiles."""
+    """Rows 1 to 3 of the speed goals; the quick run has d256 alone, full lengths forward."""
     yield from _mixed(256, 6, lengths_of(8, 512, 0.4), 512, goals=(3.0, 2.7), gates=(2.3, 2.2))
     yield from _full(256, 6, 512, 2 if is_quick else 4, (False,) if is_quick else (False, True))
     yield _short(is_quick)
@@ -37,8 +36,6 @@ def cases(is_quick: bool) -> Iterator[Case]:
     yield from _mixed(768, 12, lengths_of(4, 512, 0.4), 512, goals=(2.6, 2.5))
     yield from _mixed(256, 6, lengths_of(8, 2048, 0.4), 2048, goals=(3.8, 3.0))
     yield from _full(768, 12, 512, 1, (False, True))
-    yield from _full_compiled(256, 6, 512, 4)
-    yield from _full_compiled(768, 12, 512, 1)
 
 
 def _mixed(
@@ -134,31 +131,6 @@ def _short(is_quick: bool) -> Case:
         samples.work,
         flops=trunk_flops(model.blocks, width, samples.lengths, is_training=False),
     )
-
-
-def _full_compiled(width: int, depth: int, longest: int, count: int) -> Iterator[Case]:
-    """Compiled against compiled, with the gated feed-forward and rotary positions of the house."""
-    bert, samples = build_bert(width, depth, longest), Samples.make([longest] * count, longest)
-    model = gated_rotary(width, depth, longest)
-    compiled: Callable[..., Tensor] = torch.compile(model.forward_features, dynamic=False)
-    peer = torch.compile(bert, dynamic=False)
-
-    def check() -> None:
-        with torch.no_grad():
-            torch.testing.assert_close(
-                compiled(samples.sequence), model.forward_features(samples.sequence), atol=1e-4, rtol=1e-4
-            )
-
-    for is_training in (False, True):
-        yield Case(
-            f"full lengths, gated and rotary, both compiled, d{width} L{depth}, {_name(is_training)}",
-            one_pass(lambda: compiled(samples.sequence), model, is_training),
-            one_pass(lambda: peer(samples.ids).last_hidden_state, bert, is_training),
-            check,
-            1.0,
-            samples.work,
-            flops=trunk_flops(model.blocks, width, samples.lengths, is_training),
-        )
 
 
 def _name(is_training: bool) -> str:

@@ -70,6 +70,7 @@ class Case:
         work: what one call does, e.g. "4096 vectors".
         gate: ratio under which continuous integration fails; None = not watched.
         flops: operations of one of our calls that no implementation can leave out, for the share of the floor.
+        has_peak: whether memory can be measured: a process that has compiled must not be forked.
     """
 
     name: str
@@ -80,6 +81,7 @@ class Case:
     work: str
     gate: float | None = None
     flops: float | None = None
+    has_peak: bool = True
 
     def measure(self, plan: Plan) -> Row:
         """Median [min, max] of the rounds' ratios."""
@@ -100,7 +102,7 @@ class Case:
         if self.flops is not None:
             row["floor_share"] = self.flops / seconds / 1e9 / gemm_gflops(clock)
         # A fork of a process with several busy threads may hang.
-        is_forked = plan.has_peaks and clock.threads == 1
+        is_forked = plan.has_peaks and self.has_peak and clock.threads == 1
         return row | {
             f"{name}_peak_mib": added_mib(call) if is_forked else None for name, call in calls.items()
         }
