@@ -11,6 +11,7 @@ import soundfile
 import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
+from torchaudio.functional import resample
 
 from datamodules.motion_files import decode_motion, encode_motion
 from datamodules.video_files import decode_video, encode_video
@@ -92,13 +93,14 @@ def encode_wav(waveform: Tensor, sample_rate: int) -> bytes:
     return buffer.getvalue()
 
 
-def decode_wav(data: bytes, sample_rate: int, name: str = "clip") -> Tensor:
+def decode_wav(data: bytes, sample_rate: int, name: str = "clip", is_resampled: bool = False) -> Tensor:
     """Waveform of a WAV (or any other format that libsndfile reads); several channels are averaged.
 
     Args:
         data: the file's content.
-        sample_rate: what the file must have; nothing is resampled here.
+        sample_rate: samples a second of the result, and of the file unless `is_resampled`.
         name: says in errors which file it was.
+        is_resampled: bring a file of another rate to `sample_rate`, instead of refusing it.
 
     Returns:
         (T,) float32 in [-1, 1].
@@ -113,9 +115,10 @@ def decode_wav(data: bytes, sample_rate: int, name: str = "clip") -> Tensor:
         raise ValueError(
             f"{name} is no readable sound ({error.error_string}); expected a WAV file"
         ) from error
-    if found != sample_rate:
+    if found != sample_rate and not is_resampled:
         raise ValueError(
-            f"{name} has {found} samples a second, expected {sample_rate}; resample the file first"
+            f"{name} has {found} samples a second, expected {sample_rate}; resample the file first, or ask for it "
+            "(--resample)"
         )
     if len(samples) == 0:
         raise ValueError(f"{name} is empty: expected at least one sample of sound")
@@ -125,7 +128,7 @@ def decode_wav(data: bytes, sample_rate: int, name: str = "clip") -> Tensor:
     peak = float(waveform.abs().max())
     if peak > _MOST_OVERSHOOT:
         raise ValueError(f"{name} has values up to {peak:g}, expected [-1, 1]; scale it first")
-    return waveform.clamp(-1.0, 1.0)
+    return resample(waveform, found, sample_rate).clamp(-1.0, 1.0)
 
 
 def decode_text(data: bytes, name: str = "text") -> str:
@@ -168,16 +171,19 @@ def encode_media(kind: str, media: Any, rate: float) -> bytes:
     raise ValueError(f"no file format for media of kind {kind!r}; expected {', '.join(SUFFIXES)}")
 
 
-def decode_media(kind: str, data: bytes, rate: float, name: str) -> Any:
-    """Inverse of `encode_media`; `name` says in errors which file it was."""
+def decode_media(kind: str, data: bytes, rate: float, name: str, is_resampled: bool = False) -> Any:
+    """Inverse of `encode_media`; `name` says in errors which file it was.
+
+    With `is_resampled`, sound and video of another rate are brought to `rate`, instead of being refused.
+    """
     if kind == "image":
         return decode_png(data, name)
     if kind == "audio":
-        return decode_wav(data, round(rate), name)
+        return decode_wav(data, round(rate), name, is_resampled)
     if kind == "text":
         return decode_text(data, name)
     if kind == "video":
-        return decode_video(data, rate, name)
+        return decode_video(data, rate, name, is_resampled)
     if kind == "motion":
         return decode_motion(data, rate, name)
     raise ValueError(f"no file format for media of kind {kind!r}; expected {', '.join(SUFFIXES)}")

@@ -48,13 +48,14 @@ def encode_video(video: Tensor, rate: float) -> bytes:
     return buffer.getvalue()
 
 
-def decode_video(data: bytes, rate: float, name: str = "video") -> Tensor:
+def decode_video(data: bytes, rate: float, name: str = "video", is_resampled: bool = False) -> Tensor:
     """Video of an MP4 (or any other file that FFmpeg reads).
 
     Args:
         data: the file's content.
-        rate: frames a second that the file must have; no frame is dropped or repeated here.
+        rate: frames a second of the result, and of the file unless `is_resampled`.
         name: says in errors which file it was.
+        is_resampled: drop or repeat frames of a file with another rate (the nearest in time), instead of refusing it.
 
     Returns:
         (T, 3, H, W), or (T, 1, H, W) of a file that says it is grey; float32 in [0, 1].
@@ -75,6 +76,17 @@ def decode_video(data: bytes, rate: float, name: str = "video") -> Tensor:
     if not frames:
         raise ValueError(f"{name} is empty: expected at least one frame")
     if abs(found - rate) > _RATE_TOLERANCE * rate:
-        raise ValueError(f"{name} has {found:g} frames a second, expected {rate:g}; resample the file first")
+        if not is_resampled or found == 0.0:
+            raise ValueError(
+                f"{name} has {found:g} frames a second, expected {rate:g}; resample the file first, or ask for it "
+                "(--resample)"
+            )
+        frames = [frames[index] for index in _nearest(len(frames), found / rate)]
     levels = torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2)
     return (levels[:, :1] if is_grey else levels).float().div_(255.0)
+
+
+def _nearest(num_frames: int, step: float) -> list[int]:
+    """Indices of the frames nearest in time to 0, `step`, 2 `step`, ... frames, up to the video's end."""
+    count = max(1, round(num_frames / step))
+    return [min(num_frames - 1, round(index * step)) for index in range(count)]

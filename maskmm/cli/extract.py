@@ -48,6 +48,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--batch-size", type=int, default=64, metavar="N",
         help="samples at once; changes no result (default: %(default)s)",
     )  # fmt: skip
+    parser.add_argument(
+        "--resample", action="store_true",
+        help="bring sound and video of another rate to the tokenizer's, instead of refusing them",
+    )  # fmt: skip
     parser.add_argument("--device", help="cpu (default), cuda, cuda:1 ...")
     parser.add_argument(
         "--precision", default="float32", choices=("float32", "int8"),
@@ -87,12 +91,13 @@ def _settle_manifest(args: argparse.Namespace, pipeline: Pipeline, items: list[I
         "num_samples": len(items),
         "samples_sha256": hashlib.sha256(names.encode()).hexdigest(),
         "precision": args.precision,
+        "is_resampled": args.resample,
     }
     path = args.out / MANIFEST
     # Without a shard, a manifest is all that a run left which failed: nothing was made of what it says.
     if path.exists() and any(file.stem.isdecimal() for file in args.out.iterdir()):
-        # Manifests of earlier versions say no precision: there was one.
-        found = {"precision": "float32"} | _read_manifest(path)
+        # Manifests of earlier versions say neither: there was one way.
+        found = {"precision": "float32", "is_resampled": False} | _read_manifest(path)
         differing = sorted(key.removesuffix("_sha256") for key in settings if found.get(key) != settings[key])
         if differing:
             raise ValueError(
@@ -140,9 +145,9 @@ def _write(args: argparse.Namespace, pipeline: Pipeline, items: list[Item], star
     for name in part[0].values:
         tokenizer = pipeline.tokenizers[name]
         media = [
-            read_file(tokenizer, Path(item.values[name]))
+            read_file(tokenizer, Path(item.values[name]), args.resample)
             if item.is_file
-            else read_value(tokenizer, item.values[name])
+            else read_value(tokenizer, item.values[name], args.resample)
             for item in part
         ]
         sources[name] = [item.name for item in part]

@@ -74,6 +74,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--batch-size", type=int, default=64, metavar="N",
         help="samples at once; changes no result (default: %(default)s)",
     )  # fmt: skip
+    parser.add_argument(
+        "--resample", action="store_true",
+        help="bring sound and video of another rate to the tokenizer's, instead of refusing them",
+    )  # fmt: skip
     parser.add_argument("--device", help="cpu (default), cuda, cuda:1 ...")
     parser.add_argument(
         "--precision", default="float32", choices=("float32", "int8"),
@@ -87,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
     from maskmm.pipeline import load
 
     pipeline = load(args.checkpoint, device=args.device, precision=args.precision)
-    lines = write_generated(pipeline, requests, args.out, args.checkpoint, args.batch_size)
+    lines = write_generated(pipeline, requests, args.out, args.checkpoint, args.batch_size, args.resample)
     sys.stdout.write(f"{len(lines)} files and {MANIFEST} in {args.out}\n")
     return 0
 
@@ -114,7 +118,12 @@ def _requests(args: argparse.Namespace) -> list[Request]:
 
 
 def write_generated(
-    pipeline: Pipeline, requests: list[Request], out: Path, checkpoint: str, batch_size: int
+    pipeline: Pipeline,
+    requests: list[Request],
+    out: Path,
+    checkpoint: str,
+    batch_size: int,
+    is_resampled: bool = False,
 ) -> list[dict[str, Any]]:
     """Generate every request and write `<number>.<modality>.<suffix>` files and the manifest.
 
@@ -133,7 +142,7 @@ def write_generated(
     out.mkdir(parents=True, exist_ok=True)
     lines: list[tuple[int, dict[str, Any]]] = []
     for numbers in groups.values():
-        output = _generate(pipeline, [requests[number] for number in numbers], batch_size)
+        output = _generate(pipeline, [requests[number] for number in numbers], batch_size, is_resampled)
         for name in output:
             tokenizer = pipeline.tokenizers[name]
             for number, media in zip(numbers, output[name]):
@@ -151,7 +160,7 @@ def write_generated(
     return ordered
 
 
-def _generate(pipeline: Pipeline, requests: list[Request], batch_size: int) -> Any:
+def _generate(pipeline: Pipeline, requests: list[Request], batch_size: int, is_resampled: bool) -> Any:
     """One call for requests of one group."""
     from maskmm.cli.media_values import named_refusals, read_value, to_batch
     from maskmm.pipeline.inputs import check_names
@@ -164,7 +173,8 @@ def _generate(pipeline: Pipeline, requests: list[Request], batch_size: int) -> A
     for name in first.inputs:
         tokenizer = pipeline.tokenizers[name]
         values = [request.inputs[name] for request in requests]
-        inputs[name] = to_batch(tokenizer, [read_value(tokenizer, value) for value in values], values)
+        media = [read_value(tokenizer, value, is_resampled) for value in values]
+        inputs[name] = to_batch(tokenizer, media, values)
         if tokenizer.media != "text":
             sources[name] = values
     with named_refusals(pipeline, inputs, sources):

@@ -21,24 +21,27 @@ OTHER_SUFFIX = ".safetensors"
 """Of kinds of media without a file format of their own: one tensor called "media"."""
 
 
-def read_value(tokenizer: Tokenizer, value: str) -> Any:
+def read_value(tokenizer: Tokenizer, value: str, is_resampled: bool = False) -> Any:
     """One sample of media.
 
     Args:
         tokenizer: of the modality; says the kind of media and the sample rate.
         value: the text itself, or the path of an image, sound, video or .safetensors file.
+        is_resampled: bring sound and video of another rate to the tokenizer's, instead of refusing them.
 
     Raises:
         ValueError: no such file, or content that does not fit.
     """
-    return value if tokenizer.media == "text" else read_file(tokenizer, Path(value))
+    return value if tokenizer.media == "text" else read_file(tokenizer, Path(value), is_resampled)
 
 
-def read_file(tokenizer: Tokenizer, path: Path) -> Any:
+def read_file(tokenizer: Tokenizer, path: Path, is_resampled: bool = False) -> Any:
     """One sample of media from a file, text too; errors as `read_value`."""
     check_file(path, f"a file of kind {tokenizer.media}")
     if tokenizer.media in SUFFIXES:
-        return decode_media(tokenizer.media, path.read_bytes(), sample_rate(tokenizer), str(path))
+        return decode_media(
+            tokenizer.media, path.read_bytes(), sample_rate(tokenizer), str(path), is_resampled
+        )
     try:
         return load_file(path)["media"]
     except (SafetensorError, KeyError) as error:

@@ -132,3 +132,15 @@ def test_wrong_names_are_named(tmp_path: Path) -> None:
         encode_media("smell", None, RATE)
     with pytest.raises(ValueError, match="kind 'smell'"):
         decode_media("smell", b"", RATE, "x")
+
+
+def test_a_clip_is_resampled_when_asked() -> None:
+    tone = 0.5 * torch.sin(torch.arange(4000) * 2 * torch.pi * 440 / 8000)
+    data = encode_wav(tone, 8000)
+    with pytest.raises(ValueError, match="8000 samples a second, expected 16000.*--resample"):
+        decode_wav(data, 16000)
+    back = decode_wav(data, 16000, is_resampled=True)
+    expected = 0.5 * torch.sin(torch.arange(8000) * 2 * torch.pi * 440 / 16000)
+    assert back.shape == (8000,)
+    torch.testing.assert_close(back[500:-500], expected[500:-500], atol=5e-3, rtol=0)
+    assert torch.equal(decode_wav(data, 8000, is_resampled=True), decode_wav(data, 8000))

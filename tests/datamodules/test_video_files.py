@@ -68,3 +68,14 @@ def test_bad_motion_is_named() -> None:
         encode_motion(torch.zeros(3), 20)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="poses a second"):
         encode_motion(dataclasses.replace(some_motion(), rate=25.0), 20)
+
+
+def test_frames_are_dropped_or_repeated_when_asked() -> None:
+    video = (torch.arange(6).reshape(6, 1, 1, 1) / 5).expand(6, 1, 16, 16)
+    data = encode_video(video, 20)
+    with pytest.raises(ValueError, match="20 frames a second, expected 10.*--resample"):
+        decode_video(data, 10)
+    torch.testing.assert_close(decode_video(data, 10, is_resampled=True), video[::2], atol=3e-3, rtol=0)
+    slower = decode_video(data, 40, is_resampled=True)
+    assert len(slower) == 12
+    torch.testing.assert_close(slower[::2], video, atol=3e-3, rtol=0)

@@ -97,6 +97,8 @@ def test_other_settings_do_not_mix(toy_folder, images, tmp_path, capsys) -> None
     assert main(arguments) == 0
     assert main([*arguments, "--pool", "cls"]) == 2
     assert "another pool" in capsys.readouterr().err
+    assert main([*arguments, "--resample"]) == 2
+    assert "another is_resampled" in capsys.readouterr().err
     (images / "4.png").unlink()
     assert main(arguments) == 2
     assert "another num_samples, samples;" in capsys.readouterr().err

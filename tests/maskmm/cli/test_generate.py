@@ -184,10 +184,11 @@ def test_an_output_folder_that_is_a_file_is_one_line(toy_folder, tmp_path, capsy
 
 
 def test_a_wrong_sample_rate_is_refused(toy_folder, toy_media, tmp_path, capsys) -> None:
-    write_media(tmp_path / "a.wav", "audio", toy_media["speech"][0], 8000)
+    write_media(tmp_path / "a.wav", "audio", toy_media["speech"][0].repeat(80), 8000)
     arguments = ["--speech", str(tmp_path / "a.wav"), "--to", "text", "--out", str(tmp_path / "out")]
     assert main(["generate", str(toy_folder), *arguments]) == 2
     assert "8000" in capsys.readouterr().err
+    assert main(["generate", str(toy_folder), *arguments, "--resample"]) == 0
 
 
 def test_a_missing_checkpoint_is_one_line(tmp_path, capsys) -> None:
