@@ -24,6 +24,8 @@ class TokenSpec:
         max_length: largest length of the varying axis, in tokens.
         stride: media samples (pixels, audio samples, frames) that one token covers along each axis; may be empty.
         rate: media samples per second along the "t" axis.
+        first_stride: media samples that the first token along "t" covers, where they are fewer than `stride` tells of
+            the others (1 where the first frame of a video stands alone).
 
     Raises:
         ValueError: where the numbers contradict each other.
@@ -36,6 +38,7 @@ class TokenSpec:
     max_length: int | None = None
     stride: tuple[float, ...] = ()
     rate: float | None = None
+    first_stride: float | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "axes", tuple(self.axes))
@@ -74,6 +77,11 @@ class TokenSpec:
             raise ValueError(f"stride={self.stride} must be positive: media samples that one token covers")
         if self.rate is not None and not self.rate > 0:
             raise ValueError(f"rate={self.rate} must be positive: media samples per second")
+        if self.first_stride is not None and not ("t" in self.axes and self.stride and self.first_stride > 0):
+            raise ValueError(
+                f"first_stride={self.first_stride}, axes={self.axes}, stride={self.stride}: expected a positive "
+                "number, a 't' axis and a stride"
+            )
 
     @property
     def _grid(self) -> tuple[int | None, ...]:
@@ -160,8 +168,10 @@ class TokenSpec:
         self.check_shape(shape, "segment")
         is_inside = torch.ones(tuple(shape), dtype=torch.bool)
         for axis, (low, high, stride) in enumerate(zip(start, stop, self.stride)):
-            index = torch.arange(shape[axis])
-            is_hit = (index * stride < high) & ((index + 1) * stride > low)
+            edges = torch.arange(shape[axis] + 1) * stride
+            if self.first_stride is not None and self.axes[axis] == "t":
+                edges[1:] += self.first_stride - stride
+            is_hit = (edges[:-1] < high) & (edges[1:] > low)
             is_inside &= is_hit.view([-1 if i == axis else 1 for i in range(len(shape))])
         return is_inside
 

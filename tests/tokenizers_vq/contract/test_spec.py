@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -124,6 +125,23 @@ def test_tokens_of_span_equals_a_loop(start_s: float, width_s: float, length: in
         begin, end = t * VIDEO.stride[0], (t + 1) * VIDEO.stride[0]
         touches = begin < (start_s + width_s) * VIDEO.rate and end > start_s * VIDEO.rate
         assert is_inside[t].tolist() == [[touches] * 4] * 3
+
+
+@QUICK
+@given(CORNER, st.floats(0.25, 20), st.integers(1, 5))
+def test_the_first_token_covers_its_own_stride(start: float, width: float, length: int) -> None:
+    spec = replace(VIDEO, first_stride=0.5)
+    is_inside = spec.tokens_of_box((start, 0, 0), (start + width, 1, 1), spec.shape(length))
+    edges = [0.0, *(0.5 + 2.0 * i for i in range(length))]
+    touches = [low < start + width and high > start for low, high in zip(edges, edges[1:])]
+    assert is_inside[:, 0, 0].tolist() == touches
+    assert TokenSpec.from_dict(spec.to_dict()) == spec
+
+
+def test_a_first_stride_needs_time() -> None:
+    for wrong in ({"first_stride": 0.0}, {"first_stride": 1.0, "stride": ()}):
+        with pytest.raises(ValueError, match="first_stride"):
+            replace(VIDEO, **wrong)
 
 
 def test_bad_boxes_and_spans_are_refused() -> None:

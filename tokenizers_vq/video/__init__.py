@@ -1,0 +1,5 @@
+"""Video tokenizers, causal in time: an image is a video of one frame; any quantizer is injected."""
+
+from tokenizers_vq.video.base import VideoTokenizer
+
+__all__ = ["VideoTokenizer"]
