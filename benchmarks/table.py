@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,17 @@ def render(rows: list[dict[str, Any]]) -> str:
     """The conditions that all rows share, one line a measured row, then what was skipped and why."""
     measured = [row for row in rows if "skipped" not in row]
     skipped = [f"* {row['case']}: skipped, {row['skipped']}" for row in rows if "skipped" in row]
+    return "\n".join([conditions(rows, _COLUMNS), "", *_HEADER, *map(_line, measured), "", *skipped]).rstrip()
+
+
+def conditions(rows: list[dict[str, Any]], leave_out: Collection[str]) -> str:
+    """One line "* name: value" for each value that all rows share, but for the columns to leave out."""
     shared = set.intersection(*(set(row.items()) for row in rows))
-    conditions = [
+    return "\n".join(
         f"* {name}: {value}"
         for name, value in rows[0].items()
-        if (name, value) in shared and name not in _COLUMNS
-    ]
-    return "\n".join([*conditions, "", *_HEADER, *map(_line, measured), "", *skipped]).rstrip()
+        if (name, value) in shared and name not in leave_out
+    )
 
 
 def _line(row: dict[str, Any]) -> str:

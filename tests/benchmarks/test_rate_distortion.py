@@ -1,0 +1,119 @@
+import io
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks import tokenizers
+from benchmarks.rate_distortion.budget import Budget, fit
+from benchmarks.rate_distortion.quality import psnr, ssim
+from benchmarks.rate_distortion.table import render
+from datamodules.emoji_media import AugmentedDrawings
+from datamodules.plan import BatchPlan
+from datamodules.steps import ResumableLoader, StepData, StepLoader
+from tokenizers_vq.quantizers import FSQ, ProjectedQuantizer
+from tokenizers_vq.training import TokenizerModule
+from tokenizers_vq.vision import VQGAN
+
+
+class Noise(StepData):
+    def __init__(self):
+        super().__init__(2, 1, 0, 0)
+        self.images = torch.rand(6, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+
+    def train_dataloader(self) -> ResumableLoader:
+        return self.training_loader(AugmentedDrawings(self.images, BatchPlan(6, 2, 0)))
+
+    def val_dataloader(self) -> StepLoader:
+        raise AssertionError("the budget is for training")
+
+
+def module() -> TokenizerModule:
+    torch.manual_seed(0)
+    quantizer = ProjectedQuantizer(8, FSQ((4, 4)))
+    return TokenizerModule(VQGAN(quantizer, 16, width=8, multipliers=(1,), num_blocks=0, stem_stride=4))
+
+
+def test_a_budget_in_seconds_is_measured_and_ends_the_schedule():
+    data, trained = Noise(), module()
+    fitted = fit(trained, data, Budget(cpu_seconds=1.0))
+    assert fitted.steps == data.num_steps == trained.global_step > 4
+    assert fitted.cpu_s > 0
+    assert not trained.training
+    (optimizer,) = trained.trainer.optimizers
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(trained.lr * trained.final_lr, rel=0.1)
+
+
+def test_quick_is_a_few_steps_and_the_seed_decides():
+    one, two = module(), module()
+    assert (
+        fit(one, Noise(), Budget(is_quick=True)).steps == fit(two, Noise(), Budget(is_quick=True)).steps == 4
+    )
+    assert all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), two.state_dict().values()))
+
+
+def test_bad_budget_and_data_without_steps():
+    with pytest.raises(ValueError, match="cpu_seconds=0"):
+        Budget(cpu_seconds=0)
+    with pytest.raises(ValueError, match="object has no num_steps"):
+        fit(module(), object(), Budget())
+
+
+def test_psnr_over_pixels_and_over_images():
+    original = torch.zeros(2, 3, 4, 4)
+    decoded = original.clone()
+    decoded[0], decoded[1] = 0.1, 0.01
+    both = psnr(decoded, original)
+    assert both["psnr_mean"] == pytest.approx(30.0)
+    assert both["psnr"] == pytest.approx(-10 * math.log10((0.01 + 0.0001) / 2))
+    is_drawn = torch.zeros(2, 1, 4, 4, dtype=torch.bool)
+    is_drawn[0, :, :2] = True
+    assert psnr(decoded, original, is_drawn) == {
+        "psnr": pytest.approx(20.0),
+        "psnr_mean": pytest.approx(20.0),
+    }
+    assert psnr(original, original)["psnr"] == pytest.approx(100.0)
+    with pytest.raises(ValueError, match="expected"):
+        psnr(decoded[:1], original)
+
+
+def test_ssim_of_equal_images_is_one():
+    images = torch.rand(2, 3, 16, 16)
+    assert ssim(images, images) == pytest.approx(1.0)
+    assert ssim(1 - images, images) < 0.5
+
+
+def test_a_medium_that_fails_says_why_and_the_others_go_on():
+    def find(medium):
+        if medium == "sound":
+            raise ImportError("no such codec")
+        return lambda budget: iter([{"medium": medium, "case": "ours", "steps": budget.seed}])
+
+    rows = list(tokenizers.measure(["sound", "sight"], Budget(seed=7), find))
+    assert rows[0]["failed"] == "ImportError: no such codec"
+    assert rows[1] == {"medium": "sight", "case": "ours", "steps": 7}
+    file = io.StringIO()
+    assert not tokenizers.write(rows, {"torch": "2"}, [file])
+    assert [json.loads(line)["torch"] for line in file.getvalue().splitlines()] == ["2", "2"]
+    table = render([row | {"torch": "2"} for row in rows])
+    assert "* torch: 2" in table
+    assert "| ours | 7 |" in table
+    assert "* sound: failed, ImportError: no such codec" in table
+
+
+def test_command_line_in_one_file(monkeypatch, tmp_path: Path, capsys):
+    monkeypatch.setattr(
+        tokenizers,
+        "rows_of",
+        lambda medium: lambda budget: [{"medium": medium, "case": str(budget.is_quick)}],
+    )
+    out = tmp_path / "rows.jsonl"
+    monkeypatch.setattr("sys.argv", ["tokenizers.py", "--media", "image", "--quick", "--out", str(out)])
+    assert tokenizers.main() == 0
+    (row,) = map(json.loads, out.read_text().splitlines())
+    assert row["case"] == "True"
+    assert row["budget_cpu_s"] == "quick"
+    assert row["commit"]
+    assert json.loads(capsys.readouterr().out) == row
