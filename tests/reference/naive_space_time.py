@@ -28,7 +28,7 @@ def naive_space(module: SpaceTransformer, x_TYXC: Tensor) -> Tensor:
     return torch.stack(frames)
 
 
-def naive_time(module: TimeTransformer, x_TYXC: Tensor) -> Tensor:
+def naive_time(module: TimeTransformer, x_TYXC: Tensor, window: int) -> Tensor:
     """Each place alone, all its steps."""
     out = torch.zeros_like(x_TYXC, dtype=torch.float64)
     for y in range(x_TYXC.shape[1]):
@@ -37,20 +37,22 @@ def naive_time(module: TimeTransformer, x_TYXC: Tensor) -> Tensor:
             for block in module.blocks:
                 heads = block.attn.num_heads
                 slopes = [2.0 ** (-8.0 * (head + 1) / heads) for head in range(heads)]
-                h_TC = h_TC + _attention(block.attn, _norm(block.norm1, h_TC), heads, slopes)
+                h_TC = h_TC + _attention(block.attn, _norm(block.norm1, h_TC), heads, slopes, window)
                 h_TC = h_TC + _mlp(block.mlp, _norm(block.norm2, h_TC))
             out[:, y, x] = _norm(module.norm, h_TC)
     return out
 
 
-def _attention(module: nn.Module, h_NC: Tensor, heads: int, slopes: list[float] | None) -> Tensor:
-    """Over all rows, or causal with a fall by distance where slopes are given."""
+def _attention(
+    module: nn.Module, h_NC: Tensor, heads: int, slopes: list[float] | None, window: int = 0
+) -> Tensor:
+    """Over all rows, or causal in a window with a fall by distance where slopes are given."""
     count, width = h_NC.shape
     q, k, v = (part.reshape(count, heads, width // heads) for part in _linear(module.qkv, h_NC).chunk(3, -1))
     bias = None
     if slopes is not None:
         bias = torch.tensor([[[-s * (i - j) for j in range(count)] for i in range(count)] for s in slopes])
-    may = (lambda i, j, a, b: True) if slopes is None else (lambda i, j, a, b: j <= i)
+    may = (lambda i, j, a, b: True) if slopes is None else (lambda i, j, a, b: i - window < j <= i)
     y = naive_attend(q, k, v, [0, count], [0, count], may, bias)
     return _linear(module.proj, y.reshape(count, width))
 

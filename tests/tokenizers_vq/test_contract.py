@@ -38,6 +38,7 @@ from tokenizers_vq.quantizers import (
 from tokenizers_vq.text import UNKNOWN, WordPieceText
 from tokenizers_vq.trainable import TokenizerOutput, TrainableTokenizer
 from tokenizers_vq.vectors import FrozenVectors
+from tokenizers_vq.video import CViViT
 from tokenizers_vq.vision import DVAE, VQGAN, VQKD, Teacher, ViTTokenizer
 from tokenizers_vq.visual_bpe import VisualBPE
 
@@ -66,6 +67,11 @@ def motions() -> list[Motion]:
     roots = [torch.rand(size, 3, generator=generator) for size in (4, 9, 16)]
     numbers = [torch.rand(len(root), 2, 4, generator=generator) + 0.1 for root in roots]
     return [Motion(SKELETON, 30.0, r, q / q.norm(dim=-1, keepdim=True)) for r, q in zip(roots, numbers)]
+
+
+def videos() -> list[Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return [torch.rand(size, 1, 16, 16, generator=generator) for size in (1, 4, 9)]
 
 
 def pretrained_text() -> PretrainedText:
@@ -143,6 +149,17 @@ def small_distilled() -> DistilledAcoustic:
     return DistilledAcoustic(CosineVQ(16, 4), Loudness(), 2, front, position_kernel=6, **sizes)
 
 
+def small_cvivit(**changes: Any) -> CViViT:
+    settings = {
+        "quantizer": FSQ((8, 5)),
+        "image_size": 16,
+        "channels": 1,
+        "max_length": 5,
+        "temporal_stride": 2,
+    }
+    return CViViT(**(settings | {"width": 16, "space_depth": 1, "time_depth": 1, "num_heads": 2} | changes))
+
+
 def visual_bpe() -> VisualBPE:
     base = small_image(num_codebooks=2).eval()
     return VisualBPE.learn(base, base.encode(images()), 8, min_count=1)
@@ -177,6 +194,18 @@ BAD_IMAGES = [
     (images() * 255).byte(),
     images(0),
     [[0.5]],
+]
+BAD_VIDEOS = [
+    [],
+    videos()[2],
+    [videos()[2][:0]],
+    [videos()[2][:, :, :8]],
+    [videos()[2].expand(-1, 3, -1, -1)],
+    [videos()[2].repeat(2, 1, 1, 1)],
+    [videos()[2] * 255],
+    [videos()[2] * float("nan")],
+    [(videos()[2] * 255).byte()],
+    [[[0.5]]],
 ]
 BAD_CLIPS = [
     [],
@@ -238,6 +267,10 @@ EXAMPLES = {
     MotionRVQ: [
         Example(small_motion, motions(), BAD_MOTIONS),
         Example(lambda: small_motion(shares_codebook=True, quantizer_dropout=0.5), motions(), []),
+    ],
+    CViViT: [
+        Example(small_cvivit, videos(), BAD_VIDEOS),
+        Example(lambda: small_cvivit(quantizer=ProjectedQuantizer(8, CosineVQ(16, 4))), videos(), []),
     ],
     FrozenVectors: [
         Example(lambda: FrozenVectors(3), torch.ones(4, 3), BAD_VECTORS),
@@ -363,7 +396,7 @@ def test_bad_codes_are_refused(example):
         [good[0] - 1000],
         [good[0].float()],
         [good[0][0]],
-        [good[0].repeat(1, 50, 1)],
+        [good[0].repeat_interleave(50, dim=-2)],
     ]:
         with pytest.raises(ValueError, match="expected|takes"):
             tokenizer.decode(wrong)

@@ -7,29 +7,16 @@ Input Length Extrapolation" (ALiBi, 2021), so that there is no longest video.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
-
 import torch
 from einops import rearrange
 from timm.layers import Mlp
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
+from tokenizers_vq.layers.past import Past
 from tokenizers_vq.layers.transformer import blocks
 
 _START = 0.02
-
-
-class Past(NamedTuple):
-    """What one layer keeps of the steps before.
-
-    Attributes:
-        keys, values: (N, H, T, D), heads H.
-    """
-
-    keys: Tensor
-    values: Tensor
 
 
 class SpaceTransformer(nn.Module):
@@ -61,27 +48,31 @@ class TimeTransformer(nn.Module):
         width: of the vectors.
         depth: blocks.
         num_heads: attention heads.
+        window: steps that a block sees, this one among them.
+
+    Raises:
+        ValueError: a window without any step.
     """
 
-    def __init__(self, width: int, depth: int, num_heads: int) -> None:
+    def __init__(self, width: int, depth: int, num_heads: int, window: int) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList(TimeBlock(width, num_heads) for _ in range(depth))
+        if window < 1:
+            raise ValueError(f"window={window}: expected at least 1, the step itself")
+        self.blocks = nn.ModuleList(TimeBlock(width, num_heads, window) for _ in range(depth))
         self.norm = nn.LayerNorm(width)
 
-    def forward(self, x: Tensor, past: Sequence[Past] | None = None) -> tuple[Tensor, list[Past]]:
-        """Outputs of the steps given, and what to give with the steps that follow.
+    def forward(self, x: Tensor, past: Past | None = None) -> Tensor:
+        """(B, T, ..., width).
 
         Args:
             x: (B, T, ..., width).
-            past: of the steps before, one a block; None where these are the first.
+            past: memory of the steps before these; None where the sequences are whole.
         """
         moved = x.movedim(1, -2)
         h_NTC = moved.reshape(-1, *moved.shape[-2:])
-        kept = []
-        for index, block in enumerate(self.blocks):
-            h_NTC, own = block(h_NTC, None if past is None else past[index])
-            kept.append(own)
-        return self.norm(h_NTC).reshape(moved.shape).movedim(-2, 1), kept
+        for block in self.blocks:
+            h_NTC = block(h_NTC, past)
+        return self.norm(h_NTC).reshape(moved.shape).movedim(-2, 1)
 
 
 class TimeBlock(nn.Module):
@@ -90,52 +81,58 @@ class TimeBlock(nn.Module):
     Args:
         width: of the vectors.
         num_heads: attention heads.
+        window: see TimeTransformer.
     """
 
-    def __init__(self, width: int, num_heads: int) -> None:
+    def __init__(self, width: int, num_heads: int, window: int) -> None:
         super().__init__()
         self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.attn = CausalAttention(width, num_heads)
+        self.attn = CausalAttention(width, num_heads, window)
         self.mlp = Mlp(width, 4 * width)
 
-    def forward(self, x_NTC: Tensor, past: Past | None = None) -> tuple[Tensor, Past]:
-        """(N, T, width), and keys and values of all steps so far."""
-        y_NTC, kept = self.attn(self.norm1(x_NTC), past)
-        x_NTC = x_NTC + y_NTC
-        return x_NTC + self.mlp(self.norm2(x_NTC)), kept
+    def forward(self, x_NTC: Tensor, past: Past | None = None) -> Tensor:
+        """(N, T, width)."""
+        x_NTC = x_NTC + self.attn(self.norm1(x_NTC), past)
+        return x_NTC + self.mlp(self.norm2(x_NTC))
 
 
 class CausalAttention(nn.Module):
     """Attention to this step and those before; logits fall linearly with the distance, at another slope in each head.
 
+    Of a sequence in chunks it keeps the keys and values that its window still reaches.
+
     Args:
         width: of the vectors.
         num_heads: H, attention heads.
+        window: see TimeTransformer.
     """
 
     slope_H: Tensor
 
-    def __init__(self, width: int, num_heads: int) -> None:
+    def __init__(self, width: int, num_heads: int, window: int) -> None:
         super().__init__()
-        self.num_heads = num_heads
+        self.num_heads, self.window = num_heads, window
         self.qkv, self.proj = nn.Linear(width, 3 * width), nn.Linear(width, width)
         self.register_buffer("slope_H", slopes(num_heads), persistent=False)
 
-    def forward(self, x_NTC: Tensor, past: Past | None = None) -> tuple[Tensor, Past]:
-        """(N, T, width), and keys and values of all steps so far."""
+    def forward(self, x_NTC: Tensor, past: Past | None = None) -> Tensor:
+        """(N, T, width)."""
         q, k, v = rearrange(self.qkv(x_NTC), "n t (three h d) -> three n h t d", three=3, h=self.num_heads)
         if past is not None:
-            k, v = torch.cat([past.keys, k], dim=2), torch.cat([past.values, v], dim=2)
+            if not past.is_start:
+                k, v = torch.cat([past.of(self), torch.stack([k, v])], dim=-2)
+            reached = max(0, k.shape[-2] - (self.window - 1))
+            past.keep(self, torch.stack([k, v])[..., reached:, :])
         bias = self.bias(q.shape[2], k.shape[2]).to(q.dtype)
         y = scaled_dot_product_attention(q, k, v, attn_mask=bias)
-        return self.proj(rearrange(y, "n h t d -> n t (h d)")), Past(k, v)
+        return self.proj(rearrange(y, "n h t d -> n t (h d)"))
 
     def bias(self, num_queries: int, num_keys: int) -> Tensor:
         """(1, H, num_queries, num_keys) added to the logits; the queries are the last of the steps."""
         step = torch.arange(num_keys, device=self.slope_H.device)
         distance = step[num_keys - num_queries :, None] - step
         bias = -self.slope_H[:, None, None] * distance
-        return bias.masked_fill(distance < 0, float("-inf"))[None]
+        return bias.masked_fill((distance < 0) | (distance >= self.window), float("-inf"))[None]
 
 
 def slopes(num_heads: int) -> Tensor:

@@ -21,9 +21,9 @@ from tokenizers_vq.vision.pixel_loss import PixelLoss
 class CViViT(VideoTokenizer):
     """Videos, list of (T, C, H, W) float in [0, 1] <-> codes, list of (n, Y, X, Q), n = 1 + ceil((T - 1) / stride).
 
-    Patches of the first frame and tubes of the frames after it become vectors by linear maps of their own; a transformer
-    inside each frame follows, then one along time at each place, which sees no later step. The decoder is the mirror.
-    Time has no table of positions: longer videos than those of training are encoded as well.
+    Patches of the first frame and tubes of the frames after it become vectors by linear maps of their own. A
+    transformer inside each frame follows, then one along time at each place, which sees no later step. The decoder is
+    the mirror. Time has no table of positions: longer videos than those of training are encoded as well.
 
     Phenaki's sizes: 128 x 128 pixels, patches of 8, temporal_stride 2, width 512, 4 blocks each, 8 heads, and a cosine
     codebook in few dimensions, `CosineVQ(8192, 32)`. The tokenizer brings its vectors to the quantizer's width.
@@ -38,6 +38,7 @@ class CViViT(VideoTokenizer):
         space_depth: blocks inside frames, in encoder and decoder.
         time_depth: blocks along time, in encoder and decoder.
         num_heads: attention heads.
+        time_window: steps along time that a block sees, its own among them; it bounds the memory of films in pieces.
         max_length: tokens along time of the longest video.
         rate: frames a second of all videos.
         loss: of pixels; L1 + L2 where not given.
@@ -57,23 +58,22 @@ class CViViT(VideoTokenizer):
         space_depth: int = 4,
         time_depth: int = 4,
         num_heads: int = 4,
+        time_window: int = 64,
         max_length: int = 64,
         rate: float = 25.0,
         loss: PixelLoss | None = None,
     ) -> None:
         for depth in (space_depth, time_depth):
             check_transformer(width, depth, num_heads, patch_size)
-        super().__init__(
-            quantizer, image_size, channels, patch_size, temporal_stride, max_length, rate, loss
-        )
+        super().__init__(quantizer, image_size, channels, patch_size, temporal_stride, max_length, rate, loss)
         height, columns = self.grid.size
         places = (height // patch_size, columns // patch_size)
         self.to_tubes = TubeEmbedding(channels, patch_size, temporal_stride, width)
         self.encoder_space = SpaceTransformer(places, width, space_depth, num_heads)
-        self.encoder_time = TimeTransformer(width, time_depth, num_heads)
+        self.encoder_time = TimeTransformer(width, time_depth, num_heads, time_window)
         self.to_code = tanh_bottleneck(width, quantizer.dim)
         self.from_code = nn.Linear(quantizer.dim, width)
-        self.decoder_time = TimeTransformer(width, time_depth, num_heads)
+        self.decoder_time = TimeTransformer(width, time_depth, num_heads, time_window)
         self.decoder_space = SpaceTransformer(places, width, space_depth, num_heads)
         self.to_pixels = TubePixels(channels, patch_size, temporal_stride, width)
 
