@@ -87,9 +87,10 @@ class Case:
         """Median [min, max] of the rounds' ratios."""
         self.check()
         clock, calls = plan.clock, {"ours": self.ours, "peer": self.peer}
-        repeats = {name: max(1, round(plan.seconds / clock.seconds(call, 1))) for name, call in calls.items()}
+        once = {name: clock.seconds(call, 1) for name, call in calls.items()}
+        repeats = {name: max(1, round(plan.seconds / seconds)) for name, seconds in once.items()}
         times: dict[str, list[float]] = {name: [] for name in calls}
-        for index in range(plan.rounds):
+        for index in range(plan.rounds_of(sum(max(plan.seconds, seconds) for seconds in once.values()))):
             for name in ("ours", "peer") if index % 2 else ("peer", "ours"):
                 times[name].append(clock.seconds(calls[name], repeats[name]))
         ratios = [peer / ours for ours, peer in zip(times["ours"], times["peer"])]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from maskmm.interop.fields import Fields
 from maskmm.interop.public_model import PublicModel
-from maskmm.interop.rules import Rule, linear, renamed, rows_from, stacked
+from maskmm.interop.rules import Rule, linear, neighbours_paired, renamed, rows_from, stacked
 from maskmm.interop.translation import TEXT, Translation, margins, translate_text
 from maskmm.model import TransformerConfig
 from maskmm.nn.config import (
@@ -53,7 +53,7 @@ def _config(fields: Fields, has_head: bool, is_tied: bool) -> TransformerConfig:
             fields.need("intermediate_size"), fields.gated_activation("hidden_act", "silu"), has_mlp_bias
         ),
         norm=NormConfig("rms", eps=fields.get("rms_norm_eps", 1e-5)),
-        positions=PositionConfig(source="sample", rotary=_base(fields), pairing="halves", learned=None),
+        positions=PositionConfig(source="sample", rotary=_base(fields), learned=None),
         embedding=EmbeddingConfig(has_modality=False, num_repeats=0),
         head=HeadConfig(is_tied=is_tied, has_bias=has_mlp_bias) if has_head else HeadConfig(has_bias=False),
         init_std=fields.get("initializer_range", 0.02),
@@ -85,7 +85,10 @@ def _rules(config: TransformerConfig, vocabulary: Vocabulary) -> list[Rule]:
         ours, theirs = f"blocks.{layer}", f"layers.{layer}"
         for kind in kinds:
             parts = [f"{theirs}.self_attn.{part}_proj.{kind}" for part in "qkv"]
-            rules.append(stacked(f"{ours}.attention.qkv.{kind}", parts, sizes))
+            projection = stacked(f"{ours}.attention.qkv.{kind}", parts, sizes)
+            rules.append(
+                neighbours_paired(projection, options.num_heads + options.kv_heads, config.head_width)
+            )
         rules += linear(f"{ours}.attention.out", f"{theirs}.self_attn.o_proj", options.has_out_bias)
         rules += linear(f"{ours}.attention_norm", f"{theirs}.input_layernorm", False)
         rules += linear(f"{ours}.ffn_norm", f"{theirs}.post_attention_layernorm", False)

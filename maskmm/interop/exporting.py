@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -97,10 +97,15 @@ def _to_public(
     # Only the names of weights decide what the translation finds in them.
     names = {architecture.head_marker: torch.empty(0)} if has_head else {}
     back = architecture.translate(PublicModel(Fields(config, "the exported model"), names))
-    _check_same(model.config, back.config, config["model_type"])
+    _check_same(_paired_as(back.config, model.config), back.config, config["model_type"])
     ours = {name: p.detach().cpu().float() for name, p in model.named_parameters()}
     rules = architecture.make_rules(model.config, model.vocabulary)
     return config, architecture.names(to_theirs(rules, ours), has_head)
+
+
+def _paired_as(back: TransformerConfig, config: TransformerConfig) -> TransformerConfig:
+    """The config, but for the order of a head's channels: weights are written in theirs, whatever it is."""
+    return replace(config, positions=replace(config.positions, pairing=back.positions.pairing))
 
 
 def _check_modality(vocabulary: Vocabulary) -> None:

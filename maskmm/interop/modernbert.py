@@ -9,7 +9,7 @@ from torch import Tensor
 
 from maskmm.interop.fields import Fields
 from maskmm.interop.public_model import PublicModel
-from maskmm.interop.rules import Rule, linear, renamed, rows_from
+from maskmm.interop.rules import Rule, linear, neighbours_paired, renamed, rows_from
 from maskmm.interop.translation import TEXT, Translation, margins, translate_text
 from maskmm.model import TransformerConfig
 from maskmm.nn.config import (
@@ -81,7 +81,6 @@ def _config(fields: Fields, has_head: bool) -> TransformerConfig:
             source="sample",
             rotary=_base(fields, _GLOBAL, "global_rope_theta", 160_000.0),
             local_base=_base(fields, _LOCAL, "local_rope_theta", 10_000.0) if window is not None else None,
-            pairing="halves",
             learned=None,
         ),
         residual=ResidualConfig(dropout=dropout),
@@ -130,6 +129,7 @@ def _base(fields: Fields, kind: str, older: str, default: float) -> float:
 def make_rules(config: TransformerConfig, vocabulary: Vocabulary) -> list[Rule]:
     """One rule for each of our weights."""
     has_norm_bias, around = config.norm.has_bias, margins(vocabulary, TEXT)
+    num_turned = config.attention.num_heads + config.attention.kv_heads
     rules = [
         rows_from("embedding.codes.weight", "embeddings.tok_embeddings.weight", around),
         *linear("embedding_norm", "embeddings.norm", has_norm_bias),
@@ -139,7 +139,12 @@ def make_rules(config: TransformerConfig, vocabulary: Vocabulary) -> list[Rule]:
         ours, theirs = f"blocks.{layer}", f"layers.{layer}"
         if layer:
             rules += linear(f"{ours}.attention_norm", f"{theirs}.attn_norm", has_norm_bias)
-        rules += linear(f"{ours}.attention.qkv", f"{theirs}.attn.Wqkv", config.attention.has_out_bias)
+        projection = linear(f"{ours}.attention.qkv", f"{theirs}.attn.Wqkv", config.attention.has_out_bias)
+        # Models that were imported by the first version keep their order.
+        is_reordered = config.positions.pairing == "interleaved"
+        rules += [
+            neighbours_paired(r, num_turned, config.head_width) if is_reordered else r for r in projection
+        ]
         rules += linear(f"{ours}.attention.out", f"{theirs}.attn.Wo", config.attention.has_out_bias)
         rules += linear(f"{ours}.ffn_norm", f"{theirs}.mlp_norm", has_norm_bias)
         rules += linear(f"{ours}.ffn.gate_up", f"{theirs}.mlp.Wi", config.ffn.has_bias)

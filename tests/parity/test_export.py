@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from maskmm.interop import export_transformers, from_transformers
+from maskmm.interop import modernbert as translation
+from maskmm.interop.rules import to_ours, to_theirs
+from maskmm.model import MaskedTransformer
+from maskmm.pipeline import Pipeline
 from tests.parity.hidden_states import TOLERANCE, stir
 
 transformers = pytest.importorskip("transformers")
@@ -87,3 +92,21 @@ def test_plain_encoders(kind: str, tokenizer, tmp_path: Path) -> None:
             m.eval()(batch["input_ids"], batch["attention_mask"]).last_hidden_state for m in (theirs, model)
         ]
     torch.testing.assert_close(*hidden, atol=TOLERANCE, rtol=0)
+
+
+def test_models_of_the_first_version_turn_halves_and_are_exported_alike(tokenizer, tmp_path: Path) -> None:
+    pipeline = from_transformers(stir(modernbert(attention_bias=True)), tokenizer)
+    config, vocabulary = pipeline.model.config, pipeline.vocabulary
+    old_config = replace(config, positions=replace(config.positions, pairing="halves"))
+    rules, old_rules = (translation.make_rules(c, vocabulary) for c in (config, old_config))
+    theirs = to_theirs(rules, {name: p.detach() for name, p in pipeline.model.named_parameters()})
+    old = MaskedTransformer(vocabulary, old_config)
+    old.load_state_dict(to_ours(old_rules, theirs, (), "theirs")[0])
+    old_pipeline = Pipeline(old, pipeline.tokenizers)
+    assert not torch.equal(old.blocks[0].attention.qkv.weight, pipeline.model.blocks[0].attention.qkv.weight)
+    features = [p.extract_features({"text": TEXTS})["text"] for p in (old_pipeline, pipeline)]
+    torch.testing.assert_close(*features, atol=TOLERANCE, rtol=0)
+    for name, each in (("old", old_pipeline), ("new", pipeline)):
+        export_transformers(each, tmp_path / name, "modernbert")
+    files = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("old", "new")]
+    assert files[0] == files[1]
