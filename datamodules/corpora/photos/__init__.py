@@ -1,0 +1,1 @@
+"""Photographs of scikit-image and scikit-learn, cut into small crops."""
