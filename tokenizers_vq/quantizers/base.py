@@ -51,7 +51,12 @@ class Quantizer(Described, nn.Module, ABC):
 
     @abstractmethod
     def decode(self, codes: Tensor) -> Tensor:
-        """Latents (..., dim) of codes (..., num_codebooks) int64."""
+        """Latents (..., dim) of codes (..., num_codebooks) int64; fewer codebooks where `fewest_codebooks` says so."""
+
+    @property
+    def fewest_codebooks(self) -> int:
+        """How many of the first codebooks `decode` needs: all of them, but 1 where levels add up."""
+        return self.num_codebooks
 
     @torch.no_grad()
     def code_vectors(self) -> Tensor | None:

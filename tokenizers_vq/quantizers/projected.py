@@ -45,6 +45,11 @@ class ProjectedQuantizer(Quantizer):
         self.check_latents(latents)
         return self.quantizer.encode(self.project_in(latents))
 
+    @property
+    def fewest_codebooks(self) -> int:
+        """As the quantizer within."""
+        return self.quantizer.fewest_codebooks
+
     def decode(self, codes: Tensor) -> Tensor:
         """Latents (..., dim) of codes (..., Q)."""
         return self.project_out(self.quantizer.decode(codes))

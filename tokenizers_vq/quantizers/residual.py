@@ -67,11 +67,16 @@ class ResidualVQ(Quantizer):
     def encode(self, latents: Tensor) -> Tensor:
         """Codes (..., Q) int64 of latents (..., dim)."""
         self.check_latents(latents)
-        residual, codes = latents.float(), []
+        residual, codes = latents.detach().float().clone(), []
         for level in self._levels():
             codes.append(level.encode(residual))
-            residual = residual - level.decode(codes[-1])
+            residual -= level.decode(codes[-1])
         return torch.cat(codes, dim=-1)
+
+    @property
+    def fewest_codebooks(self) -> int:
+        """1: levels add up."""
+        return 1
 
     def decode(self, codes: Tensor) -> Tensor:
         """Summed code vectors (..., dim) of codes (..., q), q <= Q: the first q levels alone where q < Q."""

@@ -63,6 +63,11 @@ class ResidualQuantizer(Quantizer):
                 residual = residual - level.decode(codes[-1]).float()
         return torch.cat(codes, dim=-1)
 
+    @property
+    def fewest_codebooks(self) -> int:
+        """1: levels add up."""
+        return 1
+
     def decode(self, codes: Tensor) -> Tensor:
         """Summed latents (..., dim) of codes (..., q), q <= Q: the first q levels alone where q < Q."""
         if not 1 <= codes.shape[-1] <= self.num_codebooks:
