@@ -110,7 +110,7 @@ class PatchKMeans:
         for motion in motions:
             rows = self._quantizer.decode(self._quantizer.encode(self._patches(motion))[:, :num_levels])
             features = rows.reshape(-1, tokenizer.features.width)
-            out.append(tokenizer.features.motion(tokenizer.normaliser.inverse(features)))
+            out.append(tokenizer.features.media(tokenizer.normaliser.inverse(features)))
         return out
 
 

@@ -24,7 +24,7 @@ from tokenizers_vq.contract import Tokenizer, load_tokenizer
 from tokenizers_vq.contract.motion import Motion, Skeleton
 from tokenizers_vq.image import ImageVQ
 from tokenizers_vq.image_patches import ImagePatches
-from tokenizers_vq.motion import MotionRVQ
+from tokenizers_vq.motion import HumanML3DFeatures, MotionRVQ, PoseFeatures
 from tokenizers_vq.pretrained import PretrainedDac, PretrainedEncodec, PretrainedMimi, PretrainedVQModel
 from tokenizers_vq.pretrained_text import PretrainedText
 from tokenizers_vq.quantizers import (
@@ -72,6 +72,11 @@ def motions() -> list[Motion]:
 def videos() -> list[Tensor]:
     generator = torch.Generator().manual_seed(0)
     return [torch.rand(size, 1, 16, 16, generator=generator) for size in (1, 4, 9)]
+
+
+def rows() -> list[Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return [torch.randn(size, 263, generator=generator) for size in (4, 9, 16)]
 
 
 def pretrained_text() -> PretrainedText:
@@ -174,7 +179,7 @@ def small_motion(**changes: Any) -> MotionRVQ:
         "code_dim": 4,
         "num_codebooks": 2,
     }
-    return MotionRVQ(SKELETON, ("foot",), **(sizes | changes))
+    return MotionRVQ(**({"features": PoseFeatures(SKELETON, 30.0, ("foot",))} | sizes | changes))
 
 
 def public(name: str, **changes: Any) -> Tokenizer:
@@ -240,6 +245,16 @@ BAD_MOTIONS = [
     torch.zeros(2, 8, 12),
     motions()[2].poses[None] * float("nan"),
 ]
+BAD_ROWS = [
+    [],
+    [torch.zeros(3, 263)],
+    [torch.zeros(33, 263)],
+    [torch.zeros(8, 251)],
+    [torch.zeros(8, 263, dtype=torch.int64)],
+    [torch.full((8, 263), float("nan"))],
+    torch.zeros(2, 8, 251),
+    motions(),
+]
 BAD_TEXTS = ["one text", ["fine", ""], ["  "], ["seven " * 20], [7]]
 
 EXAMPLES = {
@@ -267,6 +282,7 @@ EXAMPLES = {
     MotionRVQ: [
         Example(small_motion, motions(), BAD_MOTIONS),
         Example(lambda: small_motion(shares_codebook=True, quantizer_dropout=0.5), motions(), []),
+        Example(lambda: small_motion(features=HumanML3DFeatures()), rows(), BAD_ROWS),
     ],
     CViViT: [
         Example(small_cvivit, videos(), BAD_VIDEOS),

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from tokenizers_vq.contract.described import Described
 from tokenizers_vq.contract.quaternion import multiply, rotate
 
 
 @dataclass(frozen=True)
-class Skeleton:
-    """A tree of joints.
+class Skeleton(Described):
+    """A tree of joints; lists (of a file) become tuples.
 
     Attributes:
         names: of the J joints; the first is the root.
@@ -31,6 +32,9 @@ class Skeleton:
     mirror: tuple[int, ...]
 
     def __post_init__(self) -> None:
+        for name in ("names", "parents", "mirror"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        object.__setattr__(self, "offsets", tuple((x, y, z) for x, y, z in self.offsets))
         joints = range(len(self.names))
         sizes = {len(self.names), len(self.parents), len(self.offsets), len(self.mirror)}
         if len(sizes) != 1 or not joints:

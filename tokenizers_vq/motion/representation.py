@@ -1,12 +1,14 @@
 """Poses as vectors that do not depend on where a body stands and which way it faces, and back.
 
 The layout follows HumanML3D (Guo et al., "Generating Diverse and Natural 3D Human Motions from Text", 2022), with the
-root's tilt and the skeleton's own rotations instead of ones solved for.
+root's tilt and the skeleton's own rotations instead of ones solved for, and all rotations in one frame: an error in
+the root's then moves the root's own bones alone, not the whole body.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from einops import rearrange
@@ -14,11 +16,16 @@ from torch import Tensor
 
 from tokenizers_vq.contract.motion import Motion, Skeleton
 from tokenizers_vq.contract.quaternion import multiply, rotate
+from tokenizers_vq.motion.features import MotionFeatures, grouped
 from tokenizers_vq.motion.heading import heading, wrapped
+from tokenizers_vq.motion.padding import hold_last, pad_rows
+from tokenizers_vq.motion.poses import check_motion, check_unit
 from tokenizers_vq.motion.rotations import (
+    against_parents,
     joint_positions,
     matrix_of,
     matrix_of_six,
+    placed,
     quaternion_of,
     six_of,
     yaw_matrix,
@@ -28,7 +35,7 @@ _CONTACT_HEIGHT = 0.12  # metres of a foot joint above the ground
 _CONTACT_SPEED = 0.5  # metres a second
 
 
-class PoseFeatures:
+class PoseFeatures(MotionFeatures):
     """Features of T poses of a skeleton of J joints, one row a pose; "ahead" is the frame that turns with the heading.
 
     | group | numbers | what |
@@ -37,7 +44,7 @@ class PoseFeatures:
     | velocity | 2 | of the root along x and z ahead until the next pose, metres a second |
     | height | 1 | of the root above the ground, metres |
     | positions | 3 (J - 1) | of the other joints ahead, from the ground under the root, metres |
-    | rotations | 6 J | two columns of each rotation: the root's ahead, the others' against their parents |
+    | rotations | 6 J | two columns of each joint's rotation ahead |
     | velocities | 3 J | of the joints in the world until the next pose, turned ahead, metres a second |
     | contacts | number of feet | 1 where a foot is near the ground and slow, else 0 |
 
@@ -45,31 +52,49 @@ class PoseFeatures:
     `canonical` moves a motion to where the inverses put it, the root over the origin and the heading along x.
 
     Args:
-        skeleton: of all motions.
+        skeleton: of all motions, or a mapping of its fields.
         rate: poses a second.
         feet: names of the joints that touch the ground.
 
     Raises:
-        ValueError: a rate that is not positive, or a foot that is no joint.
+        ValueError: a mapping that is no skeleton, a rate that is not positive, or a foot that is no joint.
     """
 
-    def __init__(self, skeleton: Skeleton, rate: float, feet: Sequence[str]) -> None:
+    def __init__(
+        self, skeleton: Skeleton | dict[str, Any], rate: float = 30.0, feet: Sequence[str] = ()
+    ) -> None:
+        self.skeleton, self.rate = _skeleton(skeleton), rate
+        self.parents = self.skeleton.parents
         if not rate > 0.0:
             raise ValueError(f"rate={rate} poses a second, expected a positive number")
-        stray = [name for name in feet if name not in skeleton.names]
+        stray = [name for name in feet if name not in self.skeleton.names]
         if stray:
-            raise ValueError(f"feet {stray} are no joints; expected some of {list(skeleton.names)}")
-        self.skeleton, self.rate = skeleton, rate
-        self._feet = [skeleton.names.index(name) for name in feet]
-        joints = len(skeleton.names)
-        self.groups: dict[str, slice] = {}
-        start = 0
+            raise ValueError(f"feet {stray} are no joints; expected some of {list(self.skeleton.names)}")
+        self._feet = [self.skeleton.names.index(name) for name in feet]
+        joints = len(self.parents)
         sizes = {"turn": 1, "velocity": 2, "height": 1, "positions": 3 * (joints - 1)}
         sizes |= {"rotations": 6 * joints, "velocities": 3 * joints, "contacts": len(feet)}
-        for name, size in sizes.items():
-            self.groups[name] = slice(start, start + size)
-            start += size
-        self.width = start
+        self.groups = grouped(sizes)
+        self.width = sum(sizes.values())
+
+    def of_media(
+        self,
+        media: Tensor | Sequence[Any],
+        lengths: Tensor | None,
+        shortest: int,
+        longest: int,
+        multiple: int,
+    ) -> tuple[Tensor, Tensor]:
+        """As MotionFeatures; media are a list of Motion or padded poses (B, T, 3 + 4 J) as Motion.poses has them.
+
+        Raises:
+            ValueError: as MotionFeatures; another skeleton, rotations that are not of unit length.
+        """
+        what = "the root and a quaternion for each joint of the tokenizer's skeleton"
+        rows, sizes_B = pad_rows(media, lengths, 3 + 4 * len(self.parents), self._rows, what)
+        poses_BTP = hold_last(rows, sizes_B, shortest, longest, multiple)
+        check_unit(poses_BTP)
+        return self.of_poses(poses_BTP, sizes_B), sizes_B
 
     def of_poses(self, poses_BTP: Tensor, lengths_B: Tensor) -> Tensor:
         """Features (B, T, width) of poses.
@@ -78,19 +103,14 @@ class PoseFeatures:
             poses_BTP: P = 3 + 4 J: root in metres and unit quaternions, as Motion.poses has them.
             lengths_B: int64, real poses of each row, at least 2; those after are filler, and must repeat the last.
         """
-        root_BT3, quaternions_BTJ4 = (
-            poses_BTP[..., :3],
-            rearrange(poses_BTP[..., 3:], "b t (j q) -> b t j q", q=4),
-        )
+        root_BT3 = poses_BTP[..., :3]
+        quaternions_BTJ4 = rearrange(poses_BTP[..., 3:], "b t (j q) -> b t j q", q=4)
         is_real_BT = torch.arange(poses_BTP.shape[1], device=poses_BTP.device) < lengths_B[:, None]
         angle_BT = heading(quaternions_BTJ4[:, :, 0], is_real_BT, self.rate)
         back_BT33 = yaw_matrix(-angle_BT)
-        rotations = matrix_of(quaternions_BTJ4)
-        positions_BTJ3, _ = joint_positions(
-            root_BT3, rotations, self.skeleton.parents, self._offsets(root_BT3)
+        positions_BTJ3, turned = joint_positions(
+            root_BT3, matrix_of(quaternions_BTJ4), self.parents, self._offsets(root_BT3)
         )
-        ahead = back_BT33 @ rotations[:, :, 0]
-        rotations = torch.cat([ahead[:, :, None], rotations[:, :, 1:]], dim=2)
         ground_BT3 = root_BT3 * root_BT3.new_tensor([1.0, 0.0, 1.0])
         local_BTJ3 = torch.einsum("btac,btjc->btja", back_BT33, positions_BTJ3 - ground_BT3[:, :, None])
         turn_BT = self._until_next(angle_BT, lengths_B, has_turns=True)
@@ -103,7 +123,7 @@ class PoseFeatures:
             velocities_BTJ3[:, :, 0, ::2],
             root_BT3[..., 1:2],
             local_BTJ3[:, :, 1:].flatten(2),
-            six_of(rotations).flatten(2),
+            six_of(back_BT33[:, :, None] @ turned).flatten(2),
             velocities_BTJ3.flatten(2),
             ((feet_BTN < _CONTACT_HEIGHT) & is_still_BTN).to(root_BT3),
         ]
@@ -128,11 +148,11 @@ class PoseFeatures:
         """Joints (B, T, J, 3), metres, by the rotations: ahead, from the ground under the root; gradients pass."""
         height = features_BTF[..., self.groups["height"]]
         zero = torch.zeros_like(height)
-        rotations = rearrange(features_BTF[..., self.groups["rotations"]], "b t (j s) -> b t j s", s=6)
+        turned = matrix_of_six(
+            rearrange(features_BTF[..., self.groups["rotations"]], "b t (j s) -> b t j s", s=6)
+        )
         root_BT3 = torch.cat([zero, height, zero], dim=-1)
-        return joint_positions(
-            root_BT3, matrix_of_six(rotations), self.skeleton.parents, self._offsets(root_BT3)
-        )[0]
+        return placed(root_BT3, turned, self.parents, self._offsets(root_BT3))
 
     def kept_joints(self, features_BTF: Tensor) -> Tensor:
         """Joints (B, T, J, 3), metres, as the group "positions" keeps them: ahead, from the ground under the root."""
@@ -141,23 +161,12 @@ class PoseFeatures:
         kept = torch.cat([zero, height, zero, features_BTF[..., self.groups["positions"]]], dim=-1)
         return rearrange(kept, "b t (j c) -> b t j c", c=3)
 
-    def joints(self, features_BTF: Tensor) -> Tensor:
-        """Joints (B, T, J, 3) in the world, metres, by the group "positions"; the first inverse."""
-        return self.in_world(self.kept_joints(features_BTF), features_BTF)
-
-    def in_world(self, local_BTJ3: Tensor, features_BTF: Tensor) -> Tensor:
-        """Joints ahead, from the ground under the root, moved along the features' path; gradients pass."""
-        angle_BT, root_BT3 = self.path(features_BTF)
-        turned_BTJ3 = torch.einsum("btac,btjc->btja", yaw_matrix(angle_BT), local_BTJ3)
-        return turned_BTJ3 + (root_BT3 * root_BT3.new_tensor([1.0, 0.0, 1.0]))[:, :, None]
-
-    def motion(self, features_TF: Tensor) -> Motion:
+    def media(self, features_TF: Tensor) -> Motion:
         """The motion by the group "rotations"; the second inverse, with bones of the skeleton's own lengths."""
         angle_BT, root_BT3 = self.path(features_TF[None])
-        six = rearrange(features_TF[:, self.groups["rotations"]], "t (j s) -> t j s", s=6)
-        rotations = matrix_of_six(six)
-        turned = yaw_matrix(angle_BT[0]) @ rotations[:, 0]
-        rotations = torch.cat([turned[:, None], rotations[:, 1:]], dim=1)
+        turned = matrix_of_six(rearrange(features_TF[:, self.groups["rotations"]], "t (j s) -> t j s", s=6))
+        rotations = against_parents(turned, self.parents)
+        rotations = torch.cat([yaw_matrix(angle_BT[0])[:, None] @ rotations[:, :1], rotations[:, 1:]], dim=1)
         return Motion(self.skeleton, self.rate, root_BT3[0], quaternion_of(rotations))
 
     def canonical(self, motion: Motion) -> Motion:
@@ -171,6 +180,10 @@ class PoseFeatures:
         rotations = torch.cat([turned[:, None], motion.rotations[:, 1:]], dim=1)
         return Motion(motion.skeleton, motion.rate, rotate(back, motion.root - start), rotations)
 
+    def _rows(self, motion: Any) -> Tensor:
+        check_motion(motion, self.skeleton, self.rate)
+        return motion.poses
+
     def _offsets(self, like: Tensor) -> Tensor:
         return torch.tensor(self.skeleton.offsets, dtype=like.dtype, device=like.device)
 
@@ -183,3 +196,15 @@ class PoseFeatures:
         row_B1 = torch.arange(x.shape[0], device=x.device)[:, None]
         is_real_BT = (pose_T < lengths_B[:, None]).view(*index_BT.shape, *[1] * (x.ndim - 2))
         return change[row_B1, index_BT] * is_real_BT * self.rate
+
+
+def _skeleton(told: Skeleton | Mapping[str, Any]) -> Skeleton:
+    if isinstance(told, Skeleton):
+        return told
+    try:
+        offsets = tuple((float(x), float(y), float(z)) for x, y, z in told["offsets"])
+        return Skeleton(tuple(told["names"]), tuple(told["parents"]), offsets, tuple(told["mirror"]))
+    except (KeyError, TypeError) as error:
+        raise ValueError(
+            f"skeleton={told} lacks something ({error!r}), expected names, parents, offsets and mirror"
+        ) from error

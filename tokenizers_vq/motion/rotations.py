@@ -84,3 +84,28 @@ def joint_positions(
         positions.append(positions[parent] + turned[parent] @ offsets_J3[joint])
         turned.append(turned[parent] @ rotations[..., joint, :, :])
     return torch.stack(positions, dim=-2), torch.stack(turned, dim=-3)
+
+
+def placed(root: Tensor, turned: Tensor, parents: tuple[int, ...], offsets_J3: Tensor) -> Tensor:
+    """Where the joints are by rotations that are all against one frame; gradients pass.
+
+    Args:
+        root: (..., 3) metres.
+        turned: (..., J, 3, 3).
+        parents: of the J joints, -1 for the root.
+        offsets_J3: of each joint from its parent, metres.
+
+    Returns:
+        (..., J, 3) metres.
+    """
+    bones = torch.einsum("...jac,jc->...ja", turned[..., list(parents[1:]), :, :], offsets_J3[1:])
+    positions = [root]
+    for bone, parent in zip(bones.unbind(dim=-2), parents[1:]):
+        positions.append(positions[parent] + bone)
+    return torch.stack(positions, dim=-2)
+
+
+def against_parents(turned: Tensor, parents: tuple[int, ...]) -> Tensor:
+    """Rotations (..., J, 3, 3) against one frame -> each joint's against its parent; the root's stays."""
+    back = turned[..., list(parents[1:]), :, :].transpose(-1, -2)
+    return torch.cat([turned[..., :1, :, :], back @ turned[..., 1:, :, :]], dim=-3)

@@ -7,7 +7,7 @@ the features' own errors say little about the end of a chain of joints.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -15,13 +15,10 @@ from torch import Tensor, nn
 
 from tokenizers_vq.checks import varying_codes
 from tokenizers_vq.contract import TokenSpec
-from tokenizers_vq.contract.described import arguments_of
-from tokenizers_vq.contract.motion import Motion, Skeleton
 from tokenizers_vq.layers.sequence import SequenceDecoder, SequenceEncoder
 from tokenizers_vq.motion.drawing import draw_joints
+from tokenizers_vq.motion.features import MotionFeatures
 from tokenizers_vq.motion.normaliser import Normaliser
-from tokenizers_vq.motion.poses import pad_poses
-from tokenizers_vq.motion.representation import PoseFeatures
 from tokenizers_vq.quantizers import ResidualVQ
 from tokenizers_vq.trainable import Preview, TokenizerOutput, TrainableTokenizer
 
@@ -32,36 +29,32 @@ _PREVIEWED = 4
 class MotionRVQ(TrainableTokenizer):
     """Motions of T poses <-> codes, list of (ceil(T / 4), Q).
 
-    `encode` takes a list of Motion, or padded poses (B, T, 3 + 4 J) with lengths (B,). A decoded motion has 4 poses
-    for each token, up to 3 more than the one that was encoded (the last pose held), and starts over the origin with
-    its heading along x: see PoseFeatures. The normalisation is learned from the first training batch.
+    `encode` takes what the features take: a list of Motion, or padded poses (B, T, 3 + 4 J) with lengths (B,), for
+    PoseFeatures. A decoded motion has 4 poses for each token, up to 3 more than the one that was encoded (the last
+    pose held), and starts over the origin. The normalisation is learned from the first training batch.
 
     Args:
-        skeleton: of all motions, or a mapping of its fields.
-        feet: names of the joints that touch the ground.
-        rate: poses a second.
+        features: what a motion is, and how its poses become numbers.
         max_length: longest motion, in tokens.
         width: channels of the convolutions.
         num_blocks: residual blocks of encoder and of decoder.
         codebook_size: codes in each codebook.
         code_dim: width of the vectors that are quantized.
         num_codebooks: residual levels.
-        joints_weight: of the loss on joints, by the decoded rotations; a metre counts this much.
-        world_weight: of the loss on joints in the world, from the first pose on, by path, heading and rotations.
+        joints_weight: of the loss on joints, where decoding puts them; a metre counts this much.
+        world_weight: of the loss on joints in the world, from the first pose on, by path and heading.
         velocity_weight: of the loss on the joints' velocities; a metre a second counts this much.
         decay, commitment, revive_below, quantizer_dropout, shares_codebook, seed: of the quantizer, see ResidualVQ.
 
     Raises:
-        ValueError: sizes below 1, or arguments that PoseFeatures or ResidualVQ refuses.
+        ValueError: sizes below 1, or arguments that ResidualVQ refuses.
     """
 
     media: ClassVar[str] = "motion"
 
     def __init__(
         self,
-        skeleton: Skeleton | dict[str, Any],
-        feet: Sequence[str] = ("left_ankle", "right_ankle"),
-        rate: float = 30.0,
+        features: MotionFeatures,
         max_length: int = 64,
         width: int = 256,
         num_blocks: int = 3,
@@ -82,9 +75,14 @@ class MotionRVQ(TrainableTokenizer):
         if min(width, num_blocks) < 1:
             raise ValueError(f"width={width} and num_blocks={num_blocks} must be at least 1")
         self._spec = TokenSpec(
-            codebook_size, num_codebooks, axes=("t",), max_length=max_length, stride=(_POSES,), rate=rate
+            codebook_size,
+            num_codebooks,
+            axes=("t",),
+            max_length=max_length,
+            stride=(_POSES,),
+            rate=features.rate,
         )
-        self.features = PoseFeatures(_skeleton(skeleton), rate, feet)
+        self.features = features
         self.weights = {"joints": joints_weight, "world": world_weight, "velocity": velocity_weight}
         self.normaliser = Normaliser(self.features.width, self.features.groups.values())
         self.encoder = SequenceEncoder(self.features.width, width, code_dim, num_blocks, _POSES)
@@ -106,22 +104,6 @@ class MotionRVQ(TrainableTokenizer):
         """Codes along "t", of varying length."""
         return self._spec
 
-    @property
-    def skeleton(self) -> Skeleton:
-        """Of all motions."""
-        return self.features.skeleton
-
-    def config(self) -> dict[str, Any]:
-        """Constructor arguments, the skeleton as a mapping of its fields."""
-        own = self.skeleton
-        fields = {
-            "names": list(own.names),
-            "parents": list(own.parents),
-            "offsets": [list(offset) for offset in own.offsets],
-            "mirror": list(own.mirror),
-        }
-        return arguments_of(self, leave_out=("skeleton",)) | {"skeleton": fields}
-
     def last_layer(self) -> nn.Parameter:
         """The convolution that makes the features."""
         return self.decoder.head.get_parameter("weight")
@@ -132,22 +114,22 @@ class MotionRVQ(TrainableTokenizer):
         return self.quantizer.code_vectors()
 
     @torch.no_grad()
-    def encode(self, media: Tensor | Sequence[Motion], lengths: Tensor | None = None) -> list[Tensor]:
+    def encode(self, media: Tensor | Sequence[Any], lengths: Tensor | None = None) -> list[Tensor]:
         """Codes, list of (n, Q) int64, of motions."""
         features_BTF, num_tokens_B, _ = self._features(media, lengths)
         codes_BNQ = self.quantizer.encode(self._latents(features_BTF, num_tokens_B))
         return [codes[:count] for codes, count in zip(codes_BNQ, num_tokens_B.tolist())]
 
     @torch.no_grad()
-    def decode(self, codes: Sequence[Tensor] | Tensor) -> list[Motion]:
+    def decode(self, codes: Sequence[Tensor] | Tensor) -> list[Any]:
         """Motions of 4 n poses of codes, list of (n, q) or (B, n, q)."""
         return [
-            self.features.motion(x)
+            self.features.media(x)
             for x in self._decode_features(varying_codes(codes, self.spec, "motion codes"))
         ]
 
     @torch.no_grad()
-    def decode_levels(self, codes: Sequence[Tensor] | Tensor, num_levels: int) -> list[Motion]:
+    def decode_levels(self, codes: Sequence[Tensor] | Tensor, num_levels: int) -> list[Any]:
         """As `decode`, by the first levels alone.
 
         Raises:
@@ -156,9 +138,9 @@ class MotionRVQ(TrainableTokenizer):
         if not 1 <= num_levels <= self.spec.num_codebooks:
             raise ValueError(f"num_levels={num_levels}, expected 1 to {self.spec.num_codebooks}")
         batch = [c[:, :num_levels] for c in varying_codes(codes, self.spec, "motion codes")]
-        return [self.features.motion(x) for x in self._decode_features(batch)]
+        return [self.features.media(x) for x in self._decode_features(batch)]
 
-    def forward(self, media: Tensor | Sequence[Motion], lengths: Tensor | None = None) -> TokenizerOutput:
+    def forward(self, media: Tensor | Sequence[Any], lengths: Tensor | None = None) -> TokenizerOutput:
         """Training forward; reconstruction and target are normalised features (B, width, T).
 
         Parts: "reconstruction" (smooth L1 of the features), "joints" (mean distance, metres, by rotations and ahead),
@@ -189,7 +171,7 @@ class MotionRVQ(TrainableTokenizer):
         )
 
     @torch.no_grad()
-    def preview(self, media: Tensor | Sequence[Motion], lengths: Tensor | None = None) -> Preview:
+    def preview(self, media: Tensor | Sequence[Any], lengths: Tensor | None = None) -> Preview:
         """Stick figures of the first motions, originals above reconstructions: an animation, and its middle pose."""
         shown = slice(0, _PREVIEWED)
         lengths = None if lengths is None else lengths[shown]
@@ -199,7 +181,7 @@ class MotionRVQ(TrainableTokenizer):
         columns = [
             torch.cat(
                 [
-                    draw_joints(self.features.local_joints(x[None, :num_poses])[0], self.skeleton.parents)
+                    draw_joints(self.features.local_joints(x[None, :num_poses])[0], self.features.parents)
                     for x in (original, other)
                 ],
                 dim=2,
@@ -214,14 +196,12 @@ class MotionRVQ(TrainableTokenizer):
         )
 
     def _features(
-        self, media: Tensor | Sequence[Motion], lengths: Tensor | None
+        self, media: Tensor | Sequence[Any], lengths: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Features (B, 4 n, width), tokens (B,) and real poses (B,) of each motion."""
         longest = _POSES * self.spec.max_tokens
-        poses_BTP, sizes_B = pad_poses(
-            media, lengths, self.skeleton, self.features.rate, _POSES, longest, _POSES
-        )
-        return self.features.of_poses(poses_BTP, sizes_B), -(-sizes_B // _POSES), sizes_B
+        features_BTF, sizes_B = self.features.of_media(media, lengths, _POSES, longest, _POSES)
+        return features_BTF, -(-sizes_B // _POSES), sizes_B
 
     def _latents(self, features_BTF: Tensor, num_tokens_B: Tensor) -> Tensor:
         """(B, n, code_dim): channels last, as quantizers want them."""
@@ -249,18 +229,6 @@ class MotionRVQ(TrainableTokenizer):
             "world": _mean(_length(world_BTJ3).mean(dim=-1), counts_BT),
             "velocity": _mean(_length(change_BTJ3).mean(dim=-1), counts_BT[:, 1:]),
         }
-
-
-def _skeleton(told: Skeleton | Mapping[str, Any]) -> Skeleton:
-    if isinstance(told, Skeleton):
-        return told
-    try:
-        offsets = tuple((float(x), float(y), float(z)) for x, y, z in told["offsets"])
-        return Skeleton(tuple(told["names"]), tuple(told["parents"]), offsets, tuple(told["mirror"]))
-    except (KeyError, TypeError) as error:
-        raise ValueError(
-            f"skeleton={told} lacks something ({error!r}), expected names, parents, offsets and mirror"
-        ) from error
 
 
 def _is_before(sizes_B: Tensor, num_positions: int) -> Tensor:

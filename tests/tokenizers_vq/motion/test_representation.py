@@ -9,9 +9,11 @@ from tokenizers_vq.contract.quaternion import multiply, rotate
 from tokenizers_vq.motion.heading import heading
 from tokenizers_vq.motion.representation import PoseFeatures
 from tokenizers_vq.motion.rotations import (
+    against_parents,
     joint_positions,
     matrix_of,
     matrix_of_six,
+    placed,
     quaternion_of,
     six_of,
     yaw_matrix,
@@ -81,7 +83,7 @@ def test_both_inverses_are_exact(length: int, wildness: float) -> None:
     assert features.shape == (length, FEATURES.width)
     expected = FEATURES.canonical(motion)
     torch.testing.assert_close(FEATURES.joints(features[None])[0], expected.positions, atol=1e-4, rtol=0)
-    back = FEATURES.motion(features)
+    back = FEATURES.media(features)
     torch.testing.assert_close(back.positions, expected.positions, atol=1e-4, rtol=0)
     torch.testing.assert_close(matrix_of(back.rotations), matrix_of(expected.rotations), atol=1e-4, rtol=0)
 
@@ -145,3 +147,24 @@ def test_wrong_arguments_are_named() -> None:
         PoseFeatures(SKELETON, 30.0, ("left_toe",))
     with pytest.raises(ValueError, match="rate=0"):
         PoseFeatures(SKELETON, 0.0, ())
+    with pytest.raises(ValueError, match="offsets"):
+        PoseFeatures({"names": ["root"], "parents": [-1], "mirror": [0]})
+
+
+def test_rotations_in_one_frame_place_the_joints() -> None:
+    motion = wandering()
+    offsets = torch.tensor(SKELETON.offsets)
+    rotations = matrix_of(motion.rotations)
+    expected, turned = joint_positions(motion.root, rotations, SKELETON.parents, offsets)
+    torch.testing.assert_close(placed(motion.root, turned, SKELETON.parents, offsets), expected)
+    torch.testing.assert_close(against_parents(turned, SKELETON.parents), rotations, atol=1e-5, rtol=1e-5)
+
+
+def test_a_chain_is_placed_joint_after_joint() -> None:
+    generator = torch.Generator().manual_seed(0)
+    parents, offsets = (-1, 0, 1, 2), torch.randn(4, 3, generator=generator)
+    rotations = matrix_of(normalize(torch.randn(5, 4, 4, generator=generator), dim=-1))
+    root = torch.randn(5, 3, generator=generator)
+    expected, turned = joint_positions(root, rotations, parents, offsets)
+    torch.testing.assert_close(placed(root, turned, parents, offsets), expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(against_parents(turned, parents), rotations, atol=1e-5, rtol=1e-5)

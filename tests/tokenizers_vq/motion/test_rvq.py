@@ -5,8 +5,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from tokenizers_vq.contract.described import rebuild
 from tokenizers_vq.contract.motion import Motion, Skeleton
-from tokenizers_vq.motion import MotionRVQ
+from tokenizers_vq.motion import MotionRVQ, PoseFeatures
 from tokenizers_vq.motion.drawing import draw_joints
 
 SKELETON = Skeleton(
@@ -15,6 +16,9 @@ SKELETON = Skeleton(
     ((0.0, 0.0, 0.0), (0.0, 0.6, 0.1), (0.0, -0.9, -0.1), (0.0, -0.9, 0.1)),
     (0, 1, 3, 2),
 )
+
+
+FEATURES = PoseFeatures(SKELETON, 30.0, ("left_foot", "right_foot"))
 
 
 def walk(length: int, seed: int = 0) -> Motion:
@@ -36,7 +40,7 @@ def padded(motions: list[Motion], filler: float) -> Tensor:
 def tokenizer() -> MotionRVQ:
     torch.manual_seed(0)
     sizes = {"width": 16, "num_blocks": 1, "codebook_size": 16, "code_dim": 4, "num_codebooks": 3}
-    tokenizer = MotionRVQ(SKELETON, ("left_foot", "right_foot"), max_length=8, **sizes)
+    tokenizer = MotionRVQ(FEATURES, max_length=8, **sizes)
     tokenizer.train()(walks(32, 20, 17, 9))
     return tokenizer.eval()
 
@@ -76,7 +80,7 @@ def test_statistics_are_learned_once_and_saved(tokenizer: MotionRVQ) -> None:
     torch.testing.assert_close(before["mean_F"], features.mean(dim=0), atol=1e-4, rtol=1e-4)
     height = features[:, tokenizer.features.groups["height"]].std(correction=0)
     torch.testing.assert_close(before["deviation_F"][3], height, atol=1e-4, rtol=1e-4)
-    again = MotionRVQ(**tokenizer.config())
+    again = MotionRVQ(**rebuild(tokenizer.config()))
     again.load_state_dict(tokenizer.state_dict())
     again.train()(walks(20, 8))
     assert all(torch.equal(again.normaliser.state_dict()[name], value) for name, value in before.items())
@@ -93,9 +97,7 @@ def test_levels(tokenizer: MotionRVQ) -> None:
 
 def test_it_learns() -> None:
     torch.manual_seed(0)
-    tokenizer = MotionRVQ(
-        SKELETON, ("left_foot",), width=32, num_blocks=1, codebook_size=32, shares_codebook=True
-    )
+    tokenizer = MotionRVQ(FEATURES, width=32, num_blocks=1, codebook_size=32, shares_codebook=True)
     optimizer = torch.optim.AdamW(tokenizer.parameters(), 2e-3)
     motions = walks(16, 16, 16, 16)
     losses = []
@@ -120,7 +122,7 @@ def test_wrong_motions_are_named(tokenizer: MotionRVQ) -> None:
         ([walk(33)], "33 to 33 poses, expected 4 to 32"),
         ([replace(good, rotations=good.rotations * 2)], "unit length by up to 1"),
         ([good.poses], "type Tensor"),
-        ([], "at least one Motion"),
+        ([], "at least one motion"),
         (good.poses[None, :, :10], r"expected \(B, T, 19\)"),
         (good.poses[None].long(), "floating point"),
         (good.poses[None] * float("nan"), "NaN"),
@@ -135,9 +137,7 @@ def test_wrong_motions_are_named(tokenizer: MotionRVQ) -> None:
 
 def test_wrong_arguments_are_named() -> None:
     with pytest.raises(ValueError, match="width=0"):
-        MotionRVQ(SKELETON, ("left_foot",), width=0)
-    with pytest.raises(ValueError, match="offsets"):
-        MotionRVQ({"names": ["root"], "parents": [-1], "mirror": [0]}, ())
+        MotionRVQ(FEATURES, width=0)
 
 
 def test_a_figure_is_drawn_where_it_is() -> None:

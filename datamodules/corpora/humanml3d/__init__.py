@@ -1,0 +1,1 @@
+"""HumanML3D: captioned motions in a folder that the user brings."""
