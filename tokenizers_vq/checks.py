@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -58,3 +59,24 @@ def varying_codes(codes: Tensor | Sequence[Tensor], spec: TokenSpec, name: str) 
     for sample in batch:
         spec.check_codes(sample, name)
     return [sample.long() for sample in batch]
+
+
+def residual_codes(
+    codes: Tensor | Sequence[Tensor], spec: TokenSpec, name: str, fewest: int = 1
+) -> list[Tensor]:
+    """As `varying_codes`, of codes (*shape, q) of the first q codebooks, the same q in the whole batch.
+
+    Args:
+        codes, spec, name: see `varying_codes`.
+        fewest: smallest q that can be decoded; the largest is the spec's number of codebooks.
+
+    Raises:
+        ValueError: no codes, codes that do not fit the spec, or too few or too many codebooks.
+    """
+    batch = list(codes)
+    found = batch[0].shape[-1] if batch and batch[0].ndim else spec.num_codebooks
+    if not fewest <= found <= spec.num_codebooks:
+        raise ValueError(
+            f"{name} of {found} codebooks, expected {fewest} to {spec.num_codebooks}: the first ones, in order"
+        )
+    return varying_codes(batch, replace(spec, num_codebooks=found), name)

@@ -13,9 +13,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from tokenizers_vq.audio.parts import LatentsToWaveform, WaveformPart, WaveformToLatents
 from tokenizers_vq.audio.spectrogram import LogMel
 from tokenizers_vq.audio.waveforms import pad_waveforms
-from tokenizers_vq.checks import varying_codes
+from tokenizers_vq.checks import residual_codes
 from tokenizers_vq.contract import TokenSpec
 from tokenizers_vq.health import per_codebook
 from tokenizers_vq.layers.seanet import SeanetConfig, WaveformDecoder, WaveformEncoder
@@ -50,9 +51,13 @@ class WaveformCodec(TrainableTokenizer):
         activation: "snake" or "elu".
         is_causal: a token depends on no later sample and a decoded sample on no later token.
         reconstruction_weight: of the tokenizer's own loss.
+        encoder, decoder: others in place of the convolutions, of the quantizer's width and the strides' product
+            (`audio.fourier`: cheap enough to train on a CPU); the arguments above from `width` to `is_causal` are the
+            convolutions' alone.
 
     Raises:
-        ValueError: sizes below 1, no strides, an even kernel, another activation, a decoder that cannot be halved.
+        ValueError: sizes below 1, no strides, an even kernel, another activation, a decoder that cannot be halved; an
+            encoder or decoder of another width or stride.
     """
 
     media: ClassVar[str] = "audio"
@@ -72,6 +77,8 @@ class WaveformCodec(TrainableTokenizer):
         activation: str = "snake",
         is_causal: bool = False,
         reconstruction_weight: float = 1.0,
+        encoder: WaveformToLatents | None = None,
+        decoder: LatentsToWaveform | None = None,
     ) -> None:
         super().__init__()
         widest = width * 2 ** len(strides) if decoder_width is None else decoder_width
@@ -100,9 +107,11 @@ class WaveformCodec(TrainableTokenizer):
             stride=(self.stride,),
             rate=rate,
         )
-        self.encoder = WaveformEncoder(width, quantizer.dim, config)
+        for part in (encoder, decoder):
+            _check_part(part, quantizer.dim, self.stride)
+        self.encoder = WaveformEncoder(width, quantizer.dim, config) if encoder is None else encoder
         self.quantizer = quantizer
-        self.decoder = WaveformDecoder(quantizer.dim, widest, config)
+        self.decoder = WaveformDecoder(quantizer.dim, widest, config) if decoder is None else decoder
 
     @property
     def spec(self) -> TokenSpec:
@@ -114,10 +123,8 @@ class WaveformCodec(TrainableTokenizer):
         return self.quantizer.code_vectors()
 
     def last_layer(self) -> nn.Parameter:
-        """Weight of the decoder's last convolution."""
-        weight = self.decoder.head.conv.weight
-        assert isinstance(weight, nn.Parameter)
-        return weight
+        """The decoder's last weight."""
+        return self.decoder.last_layer()
 
     @torch.no_grad()
     def encode(self, media: Tensor | Sequence[Tensor], lengths: Tensor | None = None) -> list[Tensor]:
@@ -129,8 +136,15 @@ class WaveformCodec(TrainableTokenizer):
 
     @torch.no_grad()
     def decode(self, codes: Sequence[Tensor] | Tensor) -> list[Tensor]:
-        """Clips, list of (stride n,) float32 in [-1, 1], of codes, list of (n, Q) or (B, n, Q)."""
-        batch = varying_codes(codes, self.spec, "audio codes")
+        """Clips, list of (stride n,) float32 in [-1, 1], of codes, list of (n, q) or (B, n, q).
+
+        Where the quantizer's levels add up, q may be less than Q: the first q codebooks alone, at as many times less
+        bits (`codes[..., :q]`). A quantizer dropout in training makes that sound well.
+
+        Raises:
+            ValueError: codes that do not fit the spec, no codebook or more than Q; fewer than Q where all are needed.
+        """
+        batch = residual_codes(codes, self.spec, "audio codes", self.quantizer.fewest_codebooks)
         device = next(self.parameters()).device
         count_B = torch.tensor([sample.shape[0] for sample in batch], device=device)
         padded_BNQ = nn.utils.rnn.pad_sequence([sample.to(device) for sample in batch], batch_first=True)
@@ -186,3 +200,11 @@ class WaveformCodec(TrainableTokenizer):
         """(B, 1, num_samples) float32: 1 at the samples of a clip's tokens, 0 at padding."""
         sample = torch.arange(num_samples, device=count_B.device)
         return (sample < self.stride * count_B[:, None]).float()[:, None]
+
+
+def _check_part(part: WaveformPart | None, dim: int, stride: int) -> None:
+    if part is not None and (part.dim, part.stride) != (dim, stride):
+        raise ValueError(
+            f"a {type(part).__name__} of dim={part.dim} and stride={part.stride}, but the quantizer has dim={dim} and "
+            f"the strides make {stride}; expected the same"
+        )

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from tokenizers_vq.audio.spectrogram import LogMel
 from tokenizers_vq.audio.waveforms import pad_waveforms
-from tokenizers_vq.checks import varying_codes
+from tokenizers_vq.checks import residual_codes
 from tokenizers_vq.contract import TokenSpec
 from tokenizers_vq.layers.sequence import SequenceDecoder, SequenceEncoder
 from tokenizers_vq.quantizers import ResidualVQ
@@ -121,8 +121,12 @@ class MelVQ(TrainableTokenizer):
 
     @torch.no_grad()
     def decode(self, codes: Sequence[Tensor] | Tensor) -> list[Tensor]:
-        """Clips, list of (640 n,) float32 in [-1, 1], of codes, list of (n, Q) or (B, n, Q)."""
-        batch = varying_codes(codes, self.spec, "audio codes")
+        """Clips, list of (640 n,) float32 in [-1, 1], of codes, list of (n, q) or (B, n, q): the first q codebooks.
+
+        Raises:
+            ValueError: codes that do not fit the spec, no codebook or more than Q.
+        """
+        batch = residual_codes(codes, self.spec, "audio codes")
         mels = self._decode_mel(batch)
         sounds: dict[int, Tensor] = {}
         # Clips of one length share a Griffin-Lim; padding would change the sound of the shorter ones.

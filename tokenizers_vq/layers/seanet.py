@@ -151,6 +151,12 @@ class WaveformDecoder(nn.Module):
                 h_BCT = unit(h_BCT, weight_B1T)
         return self.head(self.act(h_BCT), weight_B1T) * weight_B1T
 
+    def last_layer(self) -> nn.Parameter:
+        """Weight of the last convolution."""
+        weight = self.head.conv.weight
+        assert isinstance(weight, nn.Parameter)
+        return weight
+
 
 def _units(width: int, dilations: Sequence[int], config: SeanetConfig) -> nn.ModuleList:
     return nn.ModuleList(ResidualUnit(width, dilation, config) for dilation in dilations)

@@ -12,7 +12,7 @@ from torch import Tensor
 from torchaudio.functional import resample
 
 from tokenizers_vq.audio.waveforms import pad_waveforms
-from tokenizers_vq.checks import varying_codes
+from tokenizers_vq.checks import residual_codes
 from tokenizers_vq.contract import Tokenizer, TokenSpec
 
 
@@ -74,6 +74,11 @@ class PretrainedCodec(Tokenizer):
         """Residual levels along "t", of varying length."""
         return self._spec
 
+    @property
+    def fewest_codebooks(self) -> int:
+        """Codebooks that `decode` needs at least: levels add up, so the first one alone gives a sound."""
+        return 1
+
     @abstractmethod
     def encode_clips(self, clips: Tensor) -> Tensor:
         """Codes (B, Q, n) of clips (B, 1, T) at the codec's rate, all of them real samples."""
@@ -102,12 +107,12 @@ class PretrainedCodec(Tokenizer):
 
     @torch.no_grad()
     def decode(self, codes: Sequence[Tensor] | Tensor) -> list[Tensor]:
-        """Clips, list of (T,) float32 in [-1, 1], of codes, list of (n, Q).
+        """Clips, list of (T,) float32 in [-1, 1], of codes, list of (n, q): the first q codebooks.
 
         Raises:
-            ValueError: codes that do not fit the spec.
+            ValueError: codes that do not fit the spec, too few codebooks or more than Q.
         """
-        batch = varying_codes(codes, self._spec, "audio codes")
+        batch = residual_codes(codes, self._spec, "audio codes", self.fewest_codebooks)
         device = next(self.model.parameters()).device
         decoded: dict[int, Tensor] = {}
         for length in sorted({len(sample) for sample in batch}):

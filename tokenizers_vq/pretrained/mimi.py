@@ -63,6 +63,12 @@ class PretrainedMimi(PretrainedCodec):
         codec.model.load_state_dict(model.state_dict())
         return codec
 
+    @property
+    def fewest_codebooks(self) -> int:
+        """The semantic ones."""
+        count: int = self.model.config.num_semantic_quantizers
+        return count
+
     def encode_clips(self, clips: Tensor) -> Tensor:
         """See `PretrainedCodec`."""
         codes: Tensor = self.model.encode(clips, num_quantizers=self.spec.num_codebooks).audio_codes

@@ -6,14 +6,27 @@ import pytest
 import torch
 
 from tokenizers_vq.audio.codec import WaveformCodec
+from tokenizers_vq.audio.fourier import FourierDecoder, FourierEncoder
+from tokenizers_vq.contract import load_tokenizer
 from tokenizers_vq.layers.padded_convolution import PaddedConv, PaddedUpsampling
-from tokenizers_vq.quantizers import GradientVQ, ProjectedQuantizer, ResidualQuantizer, ResidualVQ
+from tokenizers_vq.quantizers import (
+    GradientVQ,
+    GroupedQuantizer,
+    ProjectedQuantizer,
+    ResidualQuantizer,
+    ResidualVQ,
+    VectorQuantizer,
+)
 
 
 def codec(**changes) -> WaveformCodec:
     torch.manual_seed(0)
     settings = {"strides": (2, 5), "width": 4, "dilations": (1, 3), "max_length": 40, "rate": 1000}
     quantizer = changes.pop("quantizer", None) or ResidualVQ(2, 16, 8, init="normal")
+    if changes.pop("is_fourier", False):
+        sizes = {"frames": 2, "width": 8, "is_causal": changes.get("is_causal", False)}
+        changes["encoder"] = FourierEncoder(8, 10, depth=2, **sizes)
+        changes["decoder"] = FourierDecoder(8, 10, depth=1, **sizes)
     return WaveformCodec(quantizer, **(settings | changes)).eval()
 
 
@@ -26,6 +39,8 @@ KINDS = [
     {"is_causal": True},
     {"is_causal": True, "activation": "elu", "num_recurrent": 1, "squeeze": 2, "dilations": (1,)},
     {"strides": (3, 1, 4), "decoder_width": 16},
+    {"is_fourier": True},
+    {"is_fourier": True, "is_causal": True},
 ]
 
 
@@ -140,8 +155,50 @@ def test_training_lowers_the_error():
         {"activation": "relu"},
         {"decoder_width": 6},
         {"num_recurrent": -1},
+        {"encoder": FourierEncoder(8, 20)},
+        {"decoder": FourierDecoder(4, 10)},
     ],
 )
 def test_bad_settings_are_refused(changes):
     with pytest.raises(ValueError, match="expected|must be"):
         codec(**changes)
+
+
+def test_fewer_codebooks_are_the_first_ones():
+    made = codec(quantizer=ResidualVQ(3, 16, 8, init="normal"))
+    codes = made.encode([clip(60), clip(110, 1)])
+    short = made.decode([one[:, :2] for one in codes])
+    for sound, one in zip(short, codes):
+        latents = made.quantizer.decode(one[None, :, :2]).transpose(1, 2)
+        alone = made.decoder(latents, torch.ones(1, 1, len(one)))[0, 0].clamp(-1, 1)
+        torch.testing.assert_close(sound, alone)
+    assert not torch.equal(short[0], made.decode(codes)[0])
+
+
+@pytest.mark.parametrize("count", [0, 4])
+def test_no_codebook_or_too_many_are_refused(count):
+    made = codec(quantizer=ResidualVQ(3, 16, 8, init="normal"))
+    with pytest.raises(ValueError, match=f"of {count} codebooks, expected 1 to 3"):
+        made.decode([torch.zeros(5, count, dtype=torch.int64)])
+
+
+def test_batches_of_different_codebooks_are_refused():
+    made = codec(quantizer=ResidualVQ(3, 16, 8, init="normal"))
+    with pytest.raises(ValueError, match="expected"):
+        made.decode([torch.zeros(5, 2, dtype=torch.int64), torch.zeros(5, 3, dtype=torch.int64)])
+
+
+def test_levels_that_do_not_add_up_are_all_needed():
+    made = codec(quantizer=GroupedQuantizer([VectorQuantizer(16, 4, init="normal") for _ in range(2)]))
+    with pytest.raises(ValueError, match="of 1 codebooks, expected 2 to 2"):
+        made.decode([torch.zeros(5, 1, dtype=torch.int64)])
+
+
+def test_a_folder_keeps_the_parts(tmp_path):
+    made = codec(is_fourier=True)
+    made.save(tmp_path)
+    loaded = load_tokenizer(tmp_path)
+    assert isinstance(loaded.decoder, FourierDecoder)
+    codes = made.encode([clip(130)])
+    assert torch.equal(loaded.encode([clip(130)])[0], codes[0])
+    assert torch.equal(loaded.decode(codes)[0], made.decode(codes)[0])

@@ -68,6 +68,18 @@ def test_fewer_codebooks_are_the_first_ones(make):
 
 
 @pytest.mark.parametrize("make", CODECS)
+def test_decoding_from_the_first_codebooks_alone(make):
+    codec, few = make(), make(num_codebooks=2)
+    (codes,) = codec.encode([CLIP])
+    (sound,) = codec.decode([codes[:, :2]])
+    assert torch.equal(sound, few.decode([codes[:, :2]])[0])
+    assert not torch.equal(sound, codec.decode([codes])[0])
+    for bad in (codes[:, :0], torch.cat([codes] * 3, dim=1)):
+        with pytest.raises(ValueError, match="codebooks, expected 1 to"):
+            codec.decode([bad])
+
+
+@pytest.mark.parametrize("make", CODECS)
 def test_another_rate_is_resampled_where_it_is_asked_for(make):
     plain, asked = make(), make(resample_from=8000)
     assert plain.spec.rate == 16000
