@@ -82,11 +82,11 @@ class FSQ(Quantizer):
         """Squash and round; the loss is 0. Metrics: usage, perplexity, dead (see CodeUsage)."""
         self.check_latents(latents, is_valid)
         wide, shape_4W = self._widen(latents)
-        quantized, rounded = _SquashAndRound.apply(wide, shape_4W)
-        codes = self._index(rounded.view(latents.shape))
+        rounded = _SquashAndRound.apply(wide, shape_4W)
+        codes = self._index(rounded.detach().view(latents.shape))
         if self.training:
             self.usage.update(codes, is_valid)
-        quantized = quantized.view(latents.shape).to(latents.dtype)
+        quantized = rounded.div_(shape_4W[3]).view(latents.shape).to(latents.dtype)
         return Quantized(quantized, codes, latents.new_zeros(()), self.usage.metrics())
 
     def _widen(self, latents: Tensor) -> tuple[Tensor, Tensor]:
@@ -101,19 +101,17 @@ class FSQ(Quantizer):
 
 
 class _SquashAndRound(torch.autograd.Function):
-    """Grid points and whole-numbered levels; the gradient is that of the squashing alone."""
+    """Whole-numbered levels; the gradient is that of the squashing alone."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, shape_4W: Tensor) -> tuple[Tensor, Tensor]:
-        shift_W, half_W, offset_W, half_width_W = shape_4W
+    def forward(ctx: Any, x: Tensor, shape_4W: Tensor) -> Tensor:
+        shift_W, half_W, offset_W, _ = shape_4W
         squashed = (x + shift_W).tanh_()
-        rounded = (squashed * half_W).sub_(offset_W).round_()
-        ctx.save_for_backward(squashed, half_W / half_width_W)
-        ctx.mark_non_differentiable(rounded)
-        return rounded / half_width_W, rounded
+        ctx.save_for_backward(squashed, half_W)
+        return (squashed * half_W).sub_(offset_W).round_()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None]:
-        squashed, slope_W = ctx.saved_tensors
-        return torch.ops.aten.tanh_backward(grad_outputs[0] * slope_W, squashed), None
+        squashed, half_W = ctx.saved_tensors
+        return torch.ops.aten.tanh_backward(grad_outputs[0], squashed).mul_(half_W), None

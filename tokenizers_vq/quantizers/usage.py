@@ -54,8 +54,10 @@ class CodeUsage(nn.Module):
         self.step += 1
         self.num_updates += 1
         num_codebooks, codebook_size = self.ema_count_QK.shape
-        offset_Q = torch.arange(num_codebooks, device=codes.device) * codebook_size
-        flat = (codes.reshape(-1, num_codebooks) + offset_Q).reshape(-1)
+        flat = codes.reshape(-1, num_codebooks)
+        if num_codebooks > 1:
+            flat = flat + torch.arange(num_codebooks, device=codes.device) * codebook_size
+        flat = flat.reshape(-1)
         if is_valid is None:
             count = torch.bincount(flat, minlength=self.ema_count_QK.numel()).float()
         else:
