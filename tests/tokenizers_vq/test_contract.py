@@ -14,6 +14,24 @@ from tokenizers import decoders, models, pre_tokenizers
 from torch import Tensor
 
 import tokenizers_vq
+from tests.tokenizers_vq.example_media import (
+    BAD_CLIPS,
+    BAD_CODEC_CLIPS,
+    BAD_IMAGES,
+    BAD_MOTIONS,
+    BAD_ROWS,
+    BAD_TEXTS,
+    BAD_VECTORS,
+    BAD_VIDEOS,
+    SKELETON,
+    TEXTS,
+    clips,
+    images,
+    long_clips,
+    motions,
+    rows,
+    videos,
+)
 from tokenizers_vq.audio.acoustic import RandomAcoustic
 from tokenizers_vq.audio.codec import WaveformCodec
 from tokenizers_vq.audio.distilled import AcousticTeacher, DistilledAcoustic
@@ -21,7 +39,7 @@ from tokenizers_vq.audio.fbank_patches import FbankPatches
 from tokenizers_vq.audio.mel import MelVQ
 from tokenizers_vq.byte_text import ByteText
 from tokenizers_vq.contract import Tokenizer, load_tokenizer
-from tokenizers_vq.contract.motion import Motion, Skeleton
+from tokenizers_vq.contract.motion import Motion
 from tokenizers_vq.image import ImageVQ
 from tokenizers_vq.image_patches import ImagePatches
 from tokenizers_vq.motion import HumanML3DFeatures, MotionRVQ, PoseFeatures
@@ -38,45 +56,9 @@ from tokenizers_vq.quantizers import (
 from tokenizers_vq.text import UNKNOWN, WordPieceText
 from tokenizers_vq.trainable import TokenizerOutput, TrainableTokenizer
 from tokenizers_vq.vectors import FrozenVectors
-from tokenizers_vq.video import CViViT
+from tokenizers_vq.video import CausalVideoCNN, CViViT
 from tokenizers_vq.vision import DVAE, VQGAN, VQKD, Teacher, ViTTokenizer
 from tokenizers_vq.visual_bpe import VisualBPE
-
-TEXTS = ["a handwritten seven", "the digit 3", "this is a nine"]
-
-
-def images(count: int = 3, channels: int = 1) -> Tensor:
-    return torch.rand(count, channels, 16, 16, generator=torch.Generator().manual_seed(0))
-
-
-def clips() -> list[Tensor]:
-    generator = torch.Generator().manual_seed(0)
-    return [torch.rand(size, generator=generator) - 0.5 for size in (640, 2000, 5000)]
-
-
-def long_clips() -> list[Tensor]:
-    generator = torch.Generator().manual_seed(0)
-    return [torch.rand(size, generator=generator) - 0.5 for size in (2800, 5000, 6400)]
-
-
-SKELETON = Skeleton(("root", "foot"), (-1, 0), ((0.0, 0.0, 0.0), (0.1, -0.9, 0.0)), (0, 1))
-
-
-def motions() -> list[Motion]:
-    generator = torch.Generator().manual_seed(0)
-    roots = [torch.rand(size, 3, generator=generator) for size in (4, 9, 16)]
-    numbers = [torch.rand(len(root), 2, 4, generator=generator) + 0.1 for root in roots]
-    return [Motion(SKELETON, 30.0, r, q / q.norm(dim=-1, keepdim=True)) for r, q in zip(roots, numbers)]
-
-
-def videos() -> list[Tensor]:
-    generator = torch.Generator().manual_seed(0)
-    return [torch.rand(size, 1, 16, 16, generator=generator) for size in (1, 4, 9)]
-
-
-def rows() -> list[Tensor]:
-    generator = torch.Generator().manual_seed(0)
-    return [torch.randn(size, 263, generator=generator) for size in (4, 9, 16)]
 
 
 def pretrained_text() -> PretrainedText:
@@ -154,6 +136,18 @@ def small_distilled() -> DistilledAcoustic:
     return DistilledAcoustic(CosineVQ(16, 4), Loudness(), 2, front, position_kernel=6, **sizes)
 
 
+def small_video_cnn(**changes: Any) -> CausalVideoCNN:
+    settings = {"quantizer": ProjectedQuantizer(4, FSQ((5, 5))), "image_size": 16, "channels": 1, "width": 8}
+    sizes = {
+        "multipliers": (1, 2),
+        "num_blocks": 1,
+        "stem_stride": 2,
+        "time_strides": (1, 2),
+        "max_length": 5,
+    }
+    return CausalVideoCNN(**(settings | sizes | changes))
+
+
 def small_cvivit(**changes: Any) -> CViViT:
     settings = {
         "quantizer": FSQ((8, 5)),
@@ -189,74 +183,6 @@ def public(name: str, **changes: Any) -> Tokenizer:
     return getattr(importlib.import_module("tests.tokenizers_vq.pretrained.tiny"), name)(**changes)
 
 
-BAD_IMAGES = [
-    images()[:, 0],
-    images(channels=3),
-    images()[..., :8],
-    images() * 255,
-    images() - 1,
-    images() * float("nan"),
-    (images() * 255).byte(),
-    images(0),
-    [[0.5]],
-]
-BAD_VIDEOS = [
-    [],
-    videos()[2],
-    [videos()[2][:0]],
-    [videos()[2][:, :, :8]],
-    [videos()[2].expand(-1, 3, -1, -1)],
-    [videos()[2].repeat(2, 1, 1, 1)],
-    [videos()[2] * 255],
-    [videos()[2] * float("nan")],
-    [(videos()[2] * 255).byte()],
-    [[[0.5]]],
-]
-BAD_CLIPS = [
-    [],
-    [torch.zeros(0)],
-    [torch.zeros(639)],
-    [torch.zeros(6401)],
-    [torch.zeros(2, 1000)],
-    [torch.full((1000,), float("nan"))],
-    [torch.full((1000,), 32000.0)],
-    [torch.zeros(1000, dtype=torch.int16)],
-    torch.zeros(1000),
-    torch.zeros(2, 0),
-    [[0.0] * 1000],
-]
-BAD_CODEC_CLIPS = [[torch.zeros(7)] if index == 2 else clips for index, clips in enumerate(BAD_CLIPS)]
-BAD_VECTORS = [
-    [],
-    torch.ones(4, 2),
-    torch.ones(3),
-    torch.full((2, 3), float("nan")),
-    torch.ones(2, 3, dtype=torch.int64),
-    [torch.ones(3, 3)],
-    [torch.ones(0, 3)],
-    "three",
-]
-BAD_MOTIONS = [
-    [],
-    [Motion(SKELETON, 20.0, m.root, m.rotations) for m in motions()],
-    [Motion(SKELETON, 30.0, motions()[0].root[:3], motions()[0].rotations[:3])],
-    [torch.zeros(8, 11)],
-    torch.zeros(2, 8, 11),
-    torch.zeros(2, 8, 12),
-    motions()[2].poses[None] * float("nan"),
-]
-BAD_ROWS = [
-    [],
-    [torch.zeros(3, 263)],
-    [torch.zeros(33, 263)],
-    [torch.zeros(8, 251)],
-    [torch.zeros(8, 263, dtype=torch.int64)],
-    [torch.full((8, 263), float("nan"))],
-    torch.zeros(2, 8, 251),
-    motions(),
-]
-BAD_TEXTS = ["one text", ["fine", ""], ["  "], ["seven " * 20], [7]]
-
 EXAMPLES = {
     ImageVQ: [
         Example(small_image, images(), BAD_IMAGES),
@@ -283,6 +209,10 @@ EXAMPLES = {
         Example(small_motion, motions(), BAD_MOTIONS),
         Example(lambda: small_motion(shares_codebook=True, quantizer_dropout=0.5), motions(), []),
         Example(lambda: small_motion(features=HumanML3DFeatures()), rows(), BAD_ROWS),
+    ],
+    CausalVideoCNN: [
+        Example(small_video_cnn, videos(), BAD_VIDEOS),
+        Example(lambda: small_video_cnn(quantizer=ResidualVQ(2, 16, 4), has_attention=True), videos(), []),
     ],
     CViViT: [
         Example(small_cvivit, videos(), BAD_VIDEOS),

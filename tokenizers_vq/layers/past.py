@@ -31,6 +31,9 @@ class Past:
             )
         return self._kept[layer]
 
+    def __contains__(self, layer: object) -> bool:
+        return layer in self._kept
+
     def keep(self, layer: nn.Module, value: Tensor) -> None:
         """Remember `value` for the layer's next chunk, in place of what it kept."""
         self._kept[layer] = value
