@@ -1,7 +1,7 @@
 """Rate and distortion of the tokenizers on held-out media, beside what a user would otherwise take.
 
 python -m benchmarks.tokenizers [--media image video audio motion] [--quick] [--cpu-seconds 500] [--seed 0]
-    [--threads 1] [--out FILE.jsonl]
+    [--threads 1] [--out FILE.jsonl] [--save FOLDER]
 
 One JSON line a row as it comes; `python -m benchmarks.rate_distortion.table FILE.jsonl` makes the tables. Every
 tokenizer is trained here, within the CPU seconds of its row.
@@ -13,7 +13,7 @@ import argparse
 import json
 import logging
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any, TextIO
@@ -53,7 +53,7 @@ def measure(
             yield {"medium": medium, "case": medium, "failed": f"{type(error).__name__}: {error}"}
 
 
-def write(rows: Iterable[Row], shared: Mapping[str, str], files: Iterable[TextIO]) -> bool:
+def write(rows: Iterable[Row], shared: dict[str, str], files: Iterable[TextIO]) -> bool:
     """Write each row with what all share as one JSON line, at once; returns whether no medium failed."""
     files, is_whole = list(files), True
     for row in rows:
@@ -75,6 +75,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, help="file that the JSON lines go to as well")
+    parser.add_argument("--save", type=Path, help="folder that the trained tokenizers go to")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     for name in ("lightning.pytorch", "lightning.fabric"):
@@ -84,7 +85,9 @@ def main() -> int:
         "seed": str(options.seed),
         "threads": str(options.threads),
     }
-    rows = measure(options.media, Budget(options.cpu_seconds, options.seed, options.quick), rows_of)
+    rows = measure(
+        options.media, Budget(options.cpu_seconds, options.seed, options.quick, options.save), rows_of
+    )
     if options.out is None:
         return 0 if write(rows, shared, [sys.stdout]) else 1
     with options.out.open("w") as out:

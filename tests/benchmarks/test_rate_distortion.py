@@ -1,7 +1,9 @@
 import io
 import json
 import math
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -19,7 +21,7 @@ from tokenizers_vq.vision import VQGAN
 
 
 class Noise(StepData):
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__(2, 1, 0, 0)
         self.images = torch.rand(6, 3, 16, 16, generator=torch.Generator().manual_seed(0))
 
@@ -36,7 +38,7 @@ def module() -> TokenizerModule:
     return TokenizerModule(VQGAN(quantizer, 16, width=8, multipliers=(1,), num_blocks=0, stem_stride=4))
 
 
-def test_a_budget_in_seconds_is_measured_and_ends_the_schedule():
+def test_a_budget_in_seconds_is_measured_and_ends_the_schedule() -> None:
     data, trained = Noise(), module()
     fitted = fit(trained, data, Budget(cpu_seconds=1.0))
     assert fitted.steps == data.num_steps == trained.global_step > 4
@@ -46,7 +48,7 @@ def test_a_budget_in_seconds_is_measured_and_ends_the_schedule():
     assert optimizer.param_groups[0]["lr"] == pytest.approx(trained.lr * trained.final_lr, rel=0.1)
 
 
-def test_quick_is_a_few_steps_and_the_seed_decides():
+def test_quick_is_a_few_steps_and_the_seed_decides() -> None:
     one, two = module(), module()
     assert (
         fit(one, Noise(), Budget(is_quick=True)).steps == fit(two, Noise(), Budget(is_quick=True)).steps == 4
@@ -54,14 +56,14 @@ def test_quick_is_a_few_steps_and_the_seed_decides():
     assert all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), two.state_dict().values()))
 
 
-def test_bad_budget_and_data_without_steps():
+def test_bad_budget_and_data_without_steps() -> None:
     with pytest.raises(ValueError, match="cpu_seconds=0"):
         Budget(cpu_seconds=0)
     with pytest.raises(ValueError, match="object has no num_steps"):
         fit(module(), object(), Budget())
 
 
-def test_psnr_over_pixels_and_over_images():
+def test_psnr_over_pixels_and_over_images() -> None:
     original = torch.zeros(2, 3, 4, 4)
     decoded = original.clone()
     decoded[0], decoded[1] = 0.1, 0.01
@@ -79,14 +81,14 @@ def test_psnr_over_pixels_and_over_images():
         psnr(decoded[:1], original)
 
 
-def test_ssim_of_equal_images_is_one():
+def test_ssim_of_equal_images_is_one() -> None:
     images = torch.rand(2, 3, 16, 16)
     assert ssim(images, images) == pytest.approx(1.0)
     assert ssim(1 - images, images) < 0.5
 
 
-def test_a_medium_that_fails_says_why_and_the_others_go_on():
-    def find(medium):
+def test_a_medium_that_fails_says_why_and_the_others_go_on() -> None:
+    def find(medium: str) -> Callable[[Budget], Iterable[dict[str, Any]]]:
         if medium == "sound":
             raise ImportError("no such codec")
         return lambda budget: iter([{"medium": medium, "case": "ours", "steps": budget.seed}])
@@ -103,7 +105,9 @@ def test_a_medium_that_fails_says_why_and_the_others_go_on():
     assert "* sound: failed, ImportError: no such codec" in table
 
 
-def test_command_line_in_one_file(monkeypatch, tmp_path: Path, capsys):
+def test_command_line_in_one_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(
         tokenizers,
         "rows_of",

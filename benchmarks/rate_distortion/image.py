@@ -1,0 +1,178 @@
+"""Image tokenizers beside JPEG and WebP at equal bits, and patches of a k-means codebook at equal tokens and codes.
+
+Trains files of configs/tokenizer. "gain_db" is the PSNR (of drawn pixels, where there is plain ground) over that of the
+k-means codebook, pooled over pixels and, "gain_mean_db", as the mean of the pictures; "is_reached": the smaller of both
+and the use of the codes on the held-out pictures are as required.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from torchvision.utils import save_image
+
+from benchmarks.rate_distortion.budget import Budget, fit
+from benchmarks.rate_distortion.patch_kmeans import PatchKMeans
+from benchmarks.rate_distortion.picture_codecs import PictureCodec, at_bits
+from benchmarks.rate_distortion.stills import Stills, emoji, photos
+from tokenizers_vq.checks import fixed_codes
+from tokenizers_vq.contract import Tokenizer
+from tokenizers_vq.contract.described import find_class, rebuild
+from tokenizers_vq.training import TokenizerModule
+
+Row = dict[str, Any]
+_CONFIGS = Path(__file__).parents[2] / "configs"
+_BATCH = 64
+_SHOWN = 32
+_CODECS = (PictureCodec("JPEG"), PictureCodec("WEBP"))
+
+
+@dataclass(frozen=True)
+class Case:
+    """A tokenizer to train.
+
+    Attributes:
+        name: of its row.
+        config: file of configs/tokenizer, without ending.
+        share: of the budget's CPU seconds.
+        changes: arguments of the tokenizer other than the file's.
+        goal_usage: share of the codes that must be in use on the held-out pictures.
+        goal_db: PSNR that it must have over the k-means codebook.
+    """
+
+    name: str
+    config: str
+    share: float = 1.0
+    changes: dict[str, Any] = field(default_factory=dict)
+    goal_usage: float | None = None
+    goal_db: float | None = None
+
+    def module(self, seed: int) -> TokenizerModule:
+        """What the config describes, with weights drawn from the seed."""
+        told = yaml.safe_load((_CONFIGS / "tokenizer" / f"{self.config}.yaml").read_text())["init_args"]
+        part = told["tokenizer"]
+        described = {"class_path": part["class_path"], "init_args": part["init_args"] | self.changes}
+        torch.manual_seed(seed)
+        allow = [find_class(part["class_path"], Tokenizer)]
+        return TokenizerModule(**rebuild(told | {"tokenizer": described}, allow))
+
+
+EMOJI = (
+    Case("VQGAN f8, VQ", "emoji_vqgan", goal_usage=0.6, goal_db=1.5),
+    Case("VQGAN f8, FSQ", "emoji_fsq", share=0.3, goal_usage=0.9),
+    Case("VQGAN f8, LFQ", "emoji_lfq", share=0.3, goal_usage=0.9),
+    Case("VQGAN f4, VQ", "emoji_vqgan", share=0.3, changes={"stem_stride": 2}),
+)
+PHOTOS = (
+    Case("VQGAN f8, VQ", "emoji_vqgan", share=0.3),
+    Case("VQGAN f4, VQ", "emoji_vqgan", share=0.3, changes={"stem_stride": 2}),
+)
+
+
+def rows(budget: Budget) -> Iterator[Row]:
+    """Rows of the drawings, then of the photographs."""
+    trainer = yaml.safe_load((_CONFIGS / "experiment" / "emoji_tokenizer.yaml").read_text())
+    batch_size, precision = trainer["data"]["init_args"]["batch_size"], trainer["trainer"]["precision"]
+    yield from compare(emoji(budget, batch_size), EMOJI, budget, precision)
+    yield from compare(photos(budget, batch_size), PHOTOS, budget, precision)
+
+
+def compare(
+    stills: Stills, cases: Sequence[Case], budget: Budget, precision: Any = "32-true"
+) -> Iterator[Row]:
+    """Each tokenizer's row; before it those of its peers, unless a tokenizer of that rate had them.
+
+    Args:
+        stills: pictures.
+        cases: tokenizers of one codebook on a grid.
+        budget: of each.
+        precision: of the trainings.
+    """
+    shared: Row = {"medium": "image", "corpus": stills.name}
+    patches: dict[tuple[int, int], Row] = {}
+    for case in cases:
+        module = case.module(budget.seed)
+        spec = module.tokenizer.spec
+        assert spec.grid is not None and None not in spec.grid
+        patch_size, num_codes = int(spec.stride[0]), spec.codebook_size
+        rate = rate_columns(math.prod(int(side or 0) for side in spec.grid), num_codes)
+        if (patch_size, num_codes) not in patches:
+            row = rate | _patch_row(stills, patch_size, num_codes, budget)
+            patches[patch_size, num_codes] = row
+            yield shared | row
+            for codec, has_header in product(_CODECS, (True, False)):
+                yield shared | _codec_row(stills, codec, rate["bits"], has_header)
+        row = rate | _trained_row(case, module, stills, budget, precision)
+        yield shared | row | _verdict(case, row, patches[patch_size, num_codes])
+
+
+def rate_columns(tokens: int, num_codes: int) -> Row:
+    """Tokens a picture, codes and bits."""
+    return {"tokens": tokens, "codes": num_codes, "bits": tokens * math.log2(num_codes)}
+
+
+def _patch_row(stills: Stills, patch_size: int, num_codes: int, budget: Budget) -> Row:
+    start = time.process_time()
+    peer = PatchKMeans(stills.train, patch_size, num_codes, budget.seed, 1 if budget.is_quick else 30)
+    spent = round(time.process_time() - start, 1)
+    codes = peer.encode(stills.held_out)
+    usage = codes.unique().numel() / num_codes
+    name = f"k-means of {patch_size} x {patch_size} patches"
+    return {"case": name, "is_ours": False, "usage": round(usage, 3), "train_cpu_s": spent} | stills.score(
+        peer.decode(codes)
+    )
+
+
+def _codec_row(stills: Stills, codec: PictureCodec, bits: float, has_header: bool) -> Row:
+    decoded, spent = at_bits(codec, stills.held_out, math.ceil(bits), has_header)
+    name = f"{codec.name}, headers {'counted' if has_header else 'left out'}"
+    return {"case": name, "is_ours": False, "bits": round(spent, 1)} | stills.score(decoded)
+
+
+def _trained_row(case: Case, module: TokenizerModule, stills: Stills, budget: Budget, precision: Any) -> Row:
+    part = replace(budget, cpu_seconds=budget.cpu_seconds * case.share)
+    fitted = fit(module, stills.data, part, precision=precision)
+    tokenizer, spec = module.tokenizer, module.tokenizer.spec
+    batches = [
+        fixed_codes(tokenizer.encode(images), spec, "image codes") for images in stills.held_out.split(_BATCH)
+    ]
+    decoded, codes = torch.cat([tokenizer.decode(batch) for batch in batches]), torch.cat(batches)
+    if budget.save_to is not None:
+        folder = budget.save_to / f"{stills.name}, {case.name}".replace(" ", "_")
+        tokenizer.save(folder)
+        pictures = torch.cat([stills.held_out[:_SHOWN], decoded[:_SHOWN]])
+        save_image(pictures, folder / "originals_above_decoded.png", nrow=_SHOWN // 2)
+    usage = codes.unique().numel() / spec.codebook_size
+    return {
+        "case": case.name,
+        "is_ours": True,
+        "usage": round(usage, 3),
+        "train_cpu_s": fitted.cpu_s,
+        "steps": fitted.steps,
+    } | stills.score(decoded)
+
+
+def _verdict(case: Case, row: Row, patches: Row) -> Row:
+    """PSNR over the k-means codebook's, in both ways of pooling, and whether what is required was reached."""
+    kind = "psnr_drawn" if "psnr_drawn" in row else "psnr"
+    gains = {
+        f"gain{suffix}_db": round(row[kind + suffix] - patches[kind + suffix], 2) for suffix in ("", "_mean")
+    }
+    wanted = []
+    if case.goal_db is not None:
+        wanted.append(min(gains.values()) >= case.goal_db)
+    if case.goal_usage is not None:
+        wanted.append(row["usage"] >= case.goal_usage)
+    return (
+        gains
+        | {"goal_db": case.goal_db, "goal_usage": case.goal_usage}
+        | ({"is_reached": all(wanted)} if wanted else {})
+    )
