@@ -45,21 +45,15 @@ class CompileConfig:
 
 
 def check_compiles(transformer: TransformerConfig) -> None:
-    """Refuse what reads the lengths of samples in Python, or whose shapes follow from what is masked.
+    """Refuse what has shapes that follow from what is masked.
 
     Raises:
-        ValueError: additive biases, convolutional positions, or a decoder.
+        ValueError: a decoder.
     """
     if transformer.head.decoder is not None:
         raise ValueError(
             f"compilation with head.decoder={transformer.head.decoder}: how many rows its encoder sees changes from "
             "batch to batch; train without `compilation`, or without the decoder"
-        )
-    positions = transformer.positions
-    if positions.bias is not None or positions.conv_kernel is not None:
-        raise ValueError(
-            f"compilation with positions.bias={positions.bias!r} and positions.conv_kernel={positions.conv_kernel}: "
-            "both go sample by sample and do not compile; use rotary or learned positions, or no compilation"
         )
 
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from maskmm.nn.layout import AttentionLayout, PairBias
+from maskmm.nn.bias.base import BoundBias
+from maskmm.nn.layout import AttentionLayout
 from maskmm.rows import AskedRows
 
 
@@ -25,7 +26,7 @@ class LayerContext:
 
     layout: AttentionLayout
     angles: tuple[Tensor, Tensor] | None = None
-    bias: PairBias | None = None
+    bias: BoundBias | None = None
     keep: tuple[Tensor, Tensor] | None = None
     asked: AskedRows | None = None
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from maskmm.nn.bias import PositionBias
 from maskmm.nn.context import LayerContext
 from maskmm.nn.coordinates import coordinates
-from maskmm.nn.layout import AttentionLayout, PairBias
+from maskmm.nn.layout import AttentionLayout
 from maskmm.nn.rotary import AxialRotary
 from maskmm.nn.transformer_config import TransformerConfig
 from maskmm.sequence import TokenSequence
@@ -40,7 +40,7 @@ def layer_contexts(
     local = local_rotary(place_NA) if local_rotary is not None else angles
     bound = [bias.bind(sequence) for bias in biases if isinstance(bias, PositionBias)]
     if rows is not None:
-        bound = [_of_rows(bias, rows) for bias in bound]
+        bound = [bias.of_rows(rows) for bias in bound]
     return [
         LayerContext(
             layout.with_window(window),
@@ -50,7 +50,3 @@ def layer_contexts(
         )
         for layer, window in enumerate(map(config.attention.window_of, range(config.depth)))
     ]
-
-
-def _of_rows(bias: PairBias, rows: Tensor) -> PairBias:
-    return lambda q, k: bias(rows[q], rows[k])

@@ -31,6 +31,12 @@ class ConvPositions(nn.Module):
 
     def forward(self, x_ND: Tensor, layout: AttentionLayout) -> Tensor:
         """(N, D) -> (N, D), what to add to the rows."""
+        if x_ND.device.type != "cpu" or torch.compiler.is_compiling():
+            return self._with_gaps(x_ND, layout)
+        return self._run_by_run(x_ND, layout)
+
+    def _run_by_run(self, x_ND: Tensor, layout: AttentionLayout) -> Tensor:
+        """Equally long samples at a time: no row in vain, but the lengths are read."""
         sizes = [run.count * run.length_q for run in layout.runs]
         outputs = []
         for run, rows in zip(layout.runs, x_ND.split(sizes)):
@@ -38,3 +44,12 @@ class ConvPositions(nn.Module):
             out_BDL = F.gelu(self.conv(x_BDL)[..., : run.length_q])
             outputs.append(rearrange(out_BDL, "b d l -> (b l) d"))
         return torch.cat(outputs) if outputs else torch.zeros_like(x_ND)
+
+    def _with_gaps(self, x_ND: Tensor, layout: AttentionLayout) -> Tensor:
+        """One convolution over the whole pack, zeros between its samples: no length is read, and shapes stay."""
+        gap, (num_rows, width) = self.kernel // 2, x_ND.shape
+        rows = torch.arange(num_rows, device=x_ND.device)
+        sample = torch.bucketize(rows, layout.cu_q[1:], right=True)
+        place, num_places = rows + gap * sample, num_rows + gap * (layout.cu_q.shape[0] - 1)
+        apart = x_ND.new_zeros(num_places, width).index_copy(0, place, x_ND)
+        return F.gelu(self.conv(apart.T[None])[0].T[place])

@@ -6,9 +6,10 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from maskmm.nn.attention import attend
+from maskmm.nn.bias.base import BoundBias
 from maskmm.nn.bias.gate import BiasGate
 from maskmm.nn.context import LayerContext
-from maskmm.nn.layout import AttentionLayout, PairBias
+from maskmm.nn.layout import AttentionLayout
 from maskmm.nn.mixer import Mixer
 from maskmm.nn.projection import build_projection
 from maskmm.nn.query_key_norm import QueryKeyNorm
@@ -58,7 +59,7 @@ class Attention(Mixer):
             out_RHK = attend(q_NHK, k_NGK, v_NGK, context.layout, bias=bias)[asked.index]
         return self.out(rearrange(out_RHK, "n h k -> n (h k)"))
 
-    def _heads(self, x_ND: Tensor, context: LayerContext) -> tuple[Tensor, Tensor, Tensor, PairBias | None]:
+    def _heads(self, x_ND: Tensor, context: LayerContext) -> tuple[Tensor, Tensor, Tensor, BoundBias | None]:
         """Queries (N, H, K), keys and values (N, G, K), and what is added to scores."""
         qkv_NJK = rearrange(self.qkv(x_ND), "n (j k) -> n j k", j=self.num_heads + 2 * self.kv_heads)
         qk_NJK, v_NGK = qkv_NJK.split([self.num_heads + self.kv_heads, self.kv_heads], dim=1)
@@ -73,7 +74,7 @@ class Attention(Mixer):
         return q_NHK, k_NGK, v_NGK, bias
 
 
-def _does_asking_pay(q_NHK: Tensor, layout: AttentionLayout, bias: PairBias | None) -> bool:
+def _does_asking_pay(q_NHK: Tensor, layout: AttentionLayout, bias: BoundBias | None) -> bool:
     """Whether fewer queries make attention faster, and row numbers and distances are not asked for."""
     if (
         bias is not None

@@ -19,6 +19,8 @@ from maskmm.masking.transforms import DropModalities, LengthQueries
 from maskmm.model import MaskedTransformer, TransformerConfig
 from maskmm.nn.config import (
     AttentionConfig,
+    DecoderConfig,
+    FeedForwardConfig,
     HeadConfig,
     NormConfig,
     PositionConfig,
@@ -96,8 +98,47 @@ FAMILY = {
     "residual": replace(
         BASE, residual=ResidualConfig(layer_scale=0.1, is_parallel=True, has_depth_average=True)
     ),
+    "alibi": replace(SHALLOW, positions=PositionConfig("sample", rotary=None, learned=None, bias="alibi")),
+    "buckets of each layer, a window": replace(
+        BASE,
+        attention=AttentionConfig(num_heads=2, window=6, global_every=2),
+        positions=PositionConfig(bias="bucketed", is_bias_shared=False),
+    ),
     "dense head": replace(SHALLOW, head=HeadConfig(kind="dense", activation="gelu")),
 }
+
+
+BEIT = TransformerConfig(
+    width=32,
+    depth=2,
+    attention=AttentionConfig(num_heads=4, num_kv_heads=2, qkv_bias="qv", has_out_bias=True),
+    ffn=FeedForwardConfig(48, "gelu", has_bias=True),
+    norm=NormConfig("layer", has_bias=True),
+    positions=PositionConfig(rotary=None, learned=None, bias="table_2d"),
+    residual=ResidualConfig(layer_scale=0.1),
+    head=HeadConfig(is_tied=False),
+)
+BEATS = TransformerConfig(
+    width=32,
+    depth=2,
+    attention=AttentionConfig(num_heads=2, qkv_bias="all", has_out_bias=True),
+    ffn=FeedForwardConfig(48, "gelu", has_bias=True),
+    norm=NormConfig("layer", "deepnorm", has_bias=True, has_final=False, has_embedding_norm=True),
+    positions=PositionConfig(
+        "sample", rotary=None, learned=None, bias="gated_bucketed", num_buckets=8, max_distance=7, conv_kernel=4,
+        conv_groups=4,
+    ),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("config", [BEIT, BEATS], ids=["beit", "beats"])
+def test_biases_and_convolutions_stay_in_one_graph_with_gradients(config: TransformerConfig) -> None:
+    check_against_eager(config, "aot_eager", 4)
+
+
+@pytest.mark.slow
+def test_biases_and_convolutions_with_compiled_kernels() -> None:
+    check_against_eager(replace(BEATS, depth=1), "inductor", 3)
 
 
 @pytest.mark.parametrize("name", FAMILY)
@@ -165,9 +206,9 @@ def test_what_does_not_compile_is_refused(sources: list[ModalitySource]) -> None
     model = MaskedTransformer(VOCABULARY, BASE)
     with pytest.raises(ValueError, match="ReadsItsLoss on this model does not compile into one graph"):
         compiled(ReadsItsLoss(), model, batch(0), KEY)
-    bias = replace(TINY, positions=PositionConfig(source="sample", learned=None, bias="alibi"))
-    with pytest.raises(ValueError, match="positions.bias='alibi'"):
-        build_module(sources, transformer=bias, compilation=CompileConfig())
+    decoder = replace(TINY, head=HeadConfig(decoder=DecoderConfig()))
+    with pytest.raises(ValueError, match="head.decoder=DecoderConfig"):
+        build_module(sources, transformer=decoder, compilation=CompileConfig())
     for bad in ({"mode": "fast"}, {"backend": "tvm"}, {"mode": "max-autotune", "backend": "eager"}):
         with pytest.raises(ValueError, match="mode="):
             CompileConfig(**bad)  # type: ignore[arg-type]

@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 
 from maskmm.nn.backends.base import Backend, Call
+from maskmm.nn.backends.biased_op import attend_biased
 from maskmm.nn.backends.masked import masked_attention
+from maskmm.nn.backends.pieces import pieces_of, row_numbers
 from maskmm.nn.backends.runs import for_each_run
+from maskmm.nn.bias.base import BoundBias
 from maskmm.nn.layout import AttentionLayout, PairBias, Run
-
-MAX_SCORES = 1 << 25
-"""Scores that are held at once: 128 MiB of float32."""
 
 
 def _obstacle(call: Call) -> str | None:
@@ -19,9 +19,11 @@ def _obstacle(call: Call) -> str | None:
 
 
 def _attend(q: Tensor, k: Tensor, v: Tensor, layout: AttentionLayout, bias: PairBias | None) -> Tensor:
+    if torch.compiler.is_compiling() and isinstance(bias, BoundBias) and _has_operator(layout):
+        return attend_biased(q, k, v, layout, bias)
+
     def attend_run(q: Tensor, k: Tensor, v: Tensor, run: Run) -> Tensor:
-        rows_q = _rows(run.start_q, run.count, run.length_q, q)
-        rows_k = _rows(run.start_k, run.count, run.length_k, k)
+        rows_q, rows_k = row_numbers(run, q.device)
         mask, is_alone = layout.once(
             ("may_attend", layout.window, run), lambda: _may_attend(layout, run, rows_q, rows_k)
         )
@@ -31,28 +33,12 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, layout: AttentionLayout, bias: Pair
         out = masked_attention(q, k, v, mask)
         return out if is_alone is None else out.masked_fill(is_alone, 0.0)
 
-    runs = [piece for run in layout.runs for piece in _pieces(run, q.shape[1])]
+    runs = [piece for run in layout.runs for piece in pieces_of(run, q.shape[1])]
     return for_each_run(q, k, v, runs, attend_run)
 
 
-def _pieces(run: Run, num_heads: int) -> list[Run]:
-    """The run in parts that do not have more than MAX_SCORES scores; a sample is never cut."""
-    size = max(1, MAX_SCORES // max(1, num_heads * run.length_q * run.length_k))
-    return [
-        Run(
-            run.start_q + first * run.length_q,
-            run.start_k + first * run.length_k,
-            min(size, run.count - first),
-            run.length_q,
-            run.length_k,
-        )
-        for first in range(0, run.count, size)
-    ]
-
-
-def _rows(start: int, count: int, length: int, like: Tensor) -> Tensor:
-    """(count, length) row numbers."""
-    return torch.arange(start, start + count * length, device=like.device).view(count, length)
+def _has_operator(layout: AttentionLayout) -> bool:
+    return layout.is_self_attention and layout.predicate is None
 
 
 def _may_attend(

@@ -12,10 +12,13 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
+from maskmm.nn.backends import written_out
+from maskmm.nn.backends.pieces import heads_first, pieces_of, slices
+from maskmm.nn.backends.written_out import accumulator
 from maskmm.nn.layout import Run, runs_of
 
 
-@torch.library.custom_op("maskmm::attend_runs", mutates_args=())
+@torch.library.custom_op("maskmm::attend_runs", mutates_args=(), tags=(torch.Tag.cudagraph_unsafe,))
 def attend_runs_op(q: Tensor, k: Tensor, v: Tensor, cu_q: Tensor, cu_k: Tensor) -> tuple[Tensor, Tensor]:
     """Full attention inside each sample.
 
@@ -28,13 +31,14 @@ def attend_runs_op(q: Tensor, k: Tensor, v: Tensor, cu_q: Tensor, cu_k: Tensor) 
         (N, H, K), and the log-sum-exp of the scores (N, H) float32 (float64 for float64), for the backward.
     """
     out = torch.zeros(q.shape, dtype=q.dtype, device=q.device)
-    lse = torch.zeros(q.shape[:2], dtype=_accumulator(q), device=q.device)
-    for run, rows_q, rows_k in _parts(cu_q, cu_k):
-        q_run, k_run, v_run = _heads_first(run, q[rows_q], k[rows_k], v[rows_k])
+    lse = torch.zeros(q.shape[:2], dtype=accumulator(q), device=q.device)
+    for run in _runs(q, cu_q, cu_k):
+        rows_q, rows_k = slices(run)
+        q_run, k_run, v_run = heads_first(run, q[rows_q], k[rows_k], v[rows_k])
         if q.device.type == "cpu":
             part, part_lse = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(q_run, k_run, v_run)
         else:
-            part, part_lse = _forward(q_run, k_run, v_run)
+            part, part_lse = written_out.forward(q_run, k_run, v_run)
         out[rows_q] = rearrange(part, "b h l k -> (b l) h k")
         lse[rows_q] = rearrange(part_lse, "b h l -> (b l) h")
     return out, lse
@@ -42,17 +46,18 @@ def attend_runs_op(q: Tensor, k: Tensor, v: Tensor, cu_q: Tensor, cu_k: Tensor) 
 
 @attend_runs_op.register_fake
 def _(q: Tensor, k: Tensor, v: Tensor, cu_q: Tensor, cu_k: Tensor) -> tuple[Tensor, Tensor]:
-    return q.new_empty(q.shape), q.new_empty(q.shape[:2], dtype=_accumulator(q))
+    return q.new_empty(q.shape), q.new_empty(q.shape[:2], dtype=accumulator(q))
 
 
-@torch.library.custom_op("maskmm::attend_runs_backward", mutates_args=())
+@torch.library.custom_op("maskmm::attend_runs_backward", mutates_args=(), tags=(torch.Tag.cudagraph_unsafe,))
 def attend_runs_backward_op(
     grad: Tensor, q: Tensor, k: Tensor, v: Tensor, out: Tensor, lse: Tensor, cu_q: Tensor, cu_k: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of q, k and v, with their shapes and dtypes."""
     grads = [torch.zeros(t.shape, dtype=t.dtype, device=t.device) for t in (q, k, v)]
-    for run, rows_q, rows_k in _parts(cu_q, cu_k):
-        grad_run, out_run, q_run, k_run, v_run = _heads_first(
+    for run in _runs(q, cu_q, cu_k):
+        rows_q, rows_k = slices(run)
+        grad_run, out_run, q_run, k_run, v_run = heads_first(
             run, grad[rows_q], out[rows_q], q[rows_q], k[rows_k], v[rows_k]
         )
         lse_run = rearrange(lse[rows_q], "(b l) h -> b h l", b=run.count)
@@ -61,7 +66,7 @@ def attend_runs_backward_op(
                 grad_run, q_run, k_run, v_run, out_run, lse_run, 0.0, False
             )
         else:
-            parts = _backward(grad_run, q_run, k_run, v_run, out_run, lse_run)
+            *parts, _ = written_out.backward(grad_run, q_run, k_run, v_run, out_run, lse_run)
         for whole, rows, part in zip(grads, (rows_q, rows_k, rows_k), parts):
             whole[rows] = rearrange(part, "b h l k -> (b l) h k")
     return grads[0], grads[1], grads[2]
@@ -87,40 +92,9 @@ def _differentiate(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor | None, ..
 attend_runs_op.register_autograd(_differentiate, setup_context=_save)
 
 
-def _parts(cu_q: Tensor, cu_k: Tensor) -> list[tuple[Run, slice, slice]]:
-    """The runs that have pairs, with their query and key rows."""
-    return [
-        (
-            run,
-            slice(run.start_q, run.start_q + run.count * run.length_q),
-            slice(run.start_k, run.start_k + run.count * run.length_k),
-        )
-        for run in runs_of(cu_q.tolist(), cu_k.tolist())
-        if run.length_q and run.length_k
-    ]
-
-
-def _heads_first(run: Run, *rows: Tensor) -> list[Tensor]:
-    return [rearrange(t, "(b l) h k -> b h l k", b=run.count) for t in rows]
-
-
-def _accumulator(x: Tensor) -> torch.dtype:
-    return torch.promote_types(x.dtype, torch.float32)
-
-
-def _forward(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-    """Softmax attention written out, (b, H, L, K); scores of the run are materialised."""
-    scores = (q @ k.mT).to(_accumulator(q)) * q.shape[-1] ** -0.5
-    lse = scores.logsumexp(dim=-1)
-    return (scores - lse[..., None]).exp().to(v.dtype) @ v, lse
-
-
-def _backward(
-    grad: Tensor, q: Tensor, k: Tensor, v: Tensor, out: Tensor, lse: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of `_forward` (Dao et al., "FlashAttention", 2022, appendix B.2)."""
-    scale = q.shape[-1] ** -0.5
-    weights = ((q @ k.mT).to(lse.dtype) * scale - lse[..., None]).exp()
-    delta = (grad.to(lse.dtype) * out.to(lse.dtype)).sum(dim=-1, keepdim=True)
-    grad_scores = (weights * ((grad @ v.mT).to(lse.dtype) - delta) * scale).to(q.dtype)
-    return grad_scores @ k, grad_scores.mT @ q, weights.to(v.dtype).mT @ grad
+def _runs(q: Tensor, cu_q: Tensor, cu_k: Tensor) -> list[Run]:
+    """The runs that have pairs; in pieces where their scores are materialised."""
+    runs = [run for run in runs_of(cu_q.tolist(), cu_k.tolist()) if run.length_q and run.length_k]
+    if q.device.type == "cpu":
+        return runs
+    return [piece for run in runs for piece in pieces_of(run, q.shape[1])]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -10,7 +11,6 @@ from torch import Tensor
 from maskmm.nn.bias.base import PositionBias, differences
 from maskmm.nn.config import PositionSource
 from maskmm.nn.coordinates import coordinates
-from maskmm.nn.layout import PairBias
 from maskmm.sequence import TokenSequence
 
 
@@ -29,15 +29,26 @@ class Alibi(PositionBias):
         self.source = source
         self.register_buffer("slope", torch.tensor(alibi_slopes(num_heads)), persistent=False)
 
-    def bind(self, sequence: TokenSequence) -> PairBias:
-        """See `PositionBias.bind`."""
-        place_NA = coordinates(sequence, self.source)
+    def place(self, sequence: TokenSequence) -> Tensor:
+        """(N, A) coordinates."""
+        return coordinates(sequence, self.source)
 
-        def bias(rows_q: Tensor, rows_k: Tensor) -> Tensor:
-            distance = differences(place_NA, rows_q, rows_k).abs().sum(dim=-1)
-            return -self.slope[:, None, None] * distance.unsqueeze(-3)
+    def values_table(self) -> Tensor:
+        """(1, H) slopes."""
+        return self.slope[None]
 
-        return bias
+    @classmethod
+    def values(cls, place_q: Tensor, place_k: Tensor, table: Tensor, numbers: Sequence[int]) -> Tensor:
+        """See `PositionBias.values`."""
+        distance = differences(place_q, place_k).abs().sum(dim=-1)
+        return -table[0, :, None, None] * distance.unsqueeze(-3)
+
+    @classmethod
+    def table_gradient(
+        cls, grad: Tensor, place_q: Tensor, place_k: Tensor, table: Tensor, numbers: Sequence[int]
+    ) -> Tensor:
+        """Slopes are fixed."""
+        return torch.zeros_like(table)
 
 
 def alibi_slopes(num_heads: int) -> list[float]:

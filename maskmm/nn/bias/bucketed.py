@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
-from maskmm.nn.bias.base import PositionBias, differences
+from maskmm.nn.bias.base import differences
+from maskmm.nn.bias.indexed import IndexedBias
 from maskmm.nn.config import PositionSource
 from maskmm.nn.coordinates import coordinates
-from maskmm.nn.layout import PairBias
 from maskmm.sequence import TokenSequence
 
 
-class BucketedBias(PositionBias):
+class BucketedBias(IndexedBias):
     """One learned value for each bucket of signed distances, axis and head; those of several axes are summed.
 
     Args:
@@ -29,19 +30,23 @@ class BucketedBias(PositionBias):
         self, num_heads: int, num_axes: int, num_buckets: int, max_distance: int, source: PositionSource
     ) -> None:
         super().__init__()
-        self.num_buckets, self.max_distance, self.source = num_buckets, max_distance, source
+        self.numbers, self.source = (num_buckets, max_distance), source
         self.table = nn.Embedding(max(num_axes, 1) * num_buckets, num_heads)
 
-    def bind(self, sequence: TokenSequence) -> PairBias:
-        """See `PositionBias.bind`."""
-        place_NA = coordinates(sequence, self.source)
-        first_A = torch.arange(place_NA.shape[1], device=place_NA.device) * self.num_buckets
+    def place(self, sequence: TokenSequence) -> Tensor:
+        """(N, A) coordinates."""
+        return coordinates(sequence, self.source)
 
-        def bias(rows_q: Tensor, rows_k: Tensor) -> Tensor:
-            bucket = bucket_of(differences(place_NA, rows_q, rows_k), self.num_buckets, self.max_distance)
-            return self.table(bucket + first_A).sum(dim=-2).movedim(-1, -3)
+    def values_table(self) -> Tensor:
+        """(A buckets, H)."""
+        return self.table.weight
 
-        return bias
+    @classmethod
+    def index(cls, place_q: Tensor, place_k: Tensor, numbers: Sequence[int]) -> Tensor:
+        """See `IndexedBias.index`."""
+        num_buckets, max_distance = numbers
+        first_A = torch.arange(place_q.shape[-1], device=place_q.device) * num_buckets
+        return bucket_of(differences(place_q, place_k), num_buckets, max_distance) + first_A
 
 
 def bucket_of(distance: Tensor, num_buckets: int, max_distance: int) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from maskmm.nn.layout import PairBias
+from maskmm.nn.bias.base import BoundBias
 
 
 class BiasGate(nn.Module):
@@ -24,7 +24,7 @@ class BiasGate(nn.Module):
         self.linear = nn.Linear(head_width, 8)
         self.scale = nn.Parameter(torch.ones(num_heads))
 
-    def forward(self, q_NHK: Tensor, bias: PairBias) -> PairBias:
+    def forward(self, q_NHK: Tensor, bias: BoundBias) -> BoundBias:
         """The bias as the queries gate it."""
         # Eight outputs in two groups of four that are summed: published weights have this shape.
         a_NH, b_NH = (
@@ -33,9 +33,4 @@ class BiasGate(nn.Module):
             .sigmoid()
             .unbind(-1)
         )
-        gate_NH = a_NH * (b_NH * self.scale - 1.0) + 2.0
-
-        def gated(rows_q: Tensor, rows_k: Tensor) -> Tensor:
-            return gate_NH[rows_q].transpose(-1, -2).unsqueeze(-1) * bias(rows_q, rows_k)
-
-        return gated
+        return bias.gated(a_NH * (b_NH * self.scale - 1.0) + 2.0)

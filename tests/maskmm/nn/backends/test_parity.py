@@ -141,7 +141,7 @@ def test_head_counts_that_do_not_divide() -> None:
 
 def test_dense_holds_few_scores_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Equal lengths are taken in parts: 3 samples of 2 heads and 16 pairs where 100 scores may be held."""
-    monkeypatch.setattr("maskmm.nn.backends.dense.MAX_SCORES", 100)
+    monkeypatch.setattr("maskmm.nn.backends.pieces.MAX_SCORES", 100)
     sizes = []
     bias = torch.randn(2, 32, 32)
 
