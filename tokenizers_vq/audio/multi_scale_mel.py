@@ -77,5 +77,7 @@ class MultiScaleMel(Comparison):
         # The size of a complex 0 has no gradient; a power below the floor's square changes nothing.
         power_BFT = spectra_BFT.real.square() + spectra_BFT.imag.square()
         size_BFT = power_BFT.clamp(min=self.floor**2 * 1e-4).sqrt()
-        mel_BMT = self.get_buffer(f"bank_{index}").t() @ size_BFT
+        # Sums of magnitudes six decades apart: half precision would lose the quiet ones.
+        with torch.autocast(x_BT.device.type, enabled=False):
+            mel_BMT = self.get_buffer(f"bank_{index}").t() @ size_BFT
         return mel_BMT.clamp(min=self.floor).log10()
