@@ -67,13 +67,13 @@ class Case:
 
 EMOJI = (
     Case("VQGAN f8, VQ", "emoji_vqgan", goal_usage=0.6, goal_db=1.5),
-    Case("VQGAN f8, FSQ", "emoji_fsq", share=0.3, goal_usage=0.9),
-    Case("VQGAN f8, LFQ", "emoji_lfq", share=0.3, goal_usage=0.9),
-    Case("VQGAN f4, VQ", "emoji_vqgan", share=0.3, changes={"stem_stride": 2}),
+    Case("VQGAN f8, FSQ", "emoji_fsq", share=0.25, goal_usage=0.9),
+    Case("VQGAN f8, LFQ", "emoji_lfq", share=0.25, goal_usage=0.9),
+    Case("VQGAN f4, VQ", "emoji_vqgan", share=0.2, changes={"stem_stride": 2, "width": 32}),
 )
 PHOTOS = (
-    Case("VQGAN f8, VQ", "emoji_vqgan", share=0.3),
-    Case("VQGAN f4, VQ", "emoji_vqgan", share=0.3, changes={"stem_stride": 2}),
+    Case("VQGAN f8, VQ", "emoji_vqgan", share=0.25),
+    Case("VQGAN f4, VQ", "emoji_vqgan", share=0.2, changes={"stem_stride": 2, "width": 32}),
 )
 
 
