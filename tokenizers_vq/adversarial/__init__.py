@@ -9,6 +9,7 @@ from tokenizers_vq.adversarial.lecam import LeCam
 from tokenizers_vq.adversarial.losses import AdversarialLoss, Hinge, LeastSquares, NonSaturating
 from tokenizers_vq.adversarial.patch import PatchDiscriminator
 from tokenizers_vq.adversarial.style import StyleDiscriminator
+from tokenizers_vq.adversarial.video import FrameDiscriminator, VideoPatchDiscriminator
 from tokenizers_vq.adversarial.weighting import AdaptiveWeight, FixedWeight, Weighting, pull_back
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "Discriminator",
     "FeatureMatching",
     "FixedWeight",
+    "FrameDiscriminator",
     "GradientPenalty",
     "Hinge",
     "Judgement",
@@ -28,6 +30,7 @@ __all__ = [
     "NonSaturating",
     "PatchDiscriminator",
     "StyleDiscriminator",
+    "VideoPatchDiscriminator",
     "Weighting",
     "pull_back",
 ]
