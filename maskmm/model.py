@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -22,6 +21,7 @@ from maskmm.nn.head import DenseTransform
 from maskmm.nn.initial_weights import start_weights
 from maskmm.nn.layout import AttentionLayout, Predicate
 from maskmm.nn.light_decoder import LightDecoder
+from maskmm.nn.linear import linear
 from maskmm.nn.norm import build_norm
 from maskmm.nn.rotary import build_rotary
 from maskmm.nn.transformer_config import TransformerConfig
@@ -255,7 +255,7 @@ class MaskedTransformer(nn.Module):
         """
         ids = self.vocabulary.slice(name, codebook)
         bias = None if self.head_bias is None else self.head_bias[ids]
-        return F.linear(self.head_transform(features), self._head_table()[ids], bias)
+        return linear(self.head_transform(features), self._head_table()[ids], bias)
 
     def logits_of(self, questions: Sequence[tuple[Tensor, str, int]]) -> list[Tensor]:
         """`logits` for several (features, name, codebook), for training."""
@@ -279,7 +279,7 @@ class MaskedTransformer(nn.Module):
         return {name: partial(self._linear_head, w, b) for name, w, b in zip(names, weights, biases)}
 
     def _linear_head(self, weight: Tensor, bias: Tensor | None, features: Tensor) -> Tensor:
-        return F.linear(self.head_transform(features), weight, bias)
+        return linear(self.head_transform(features), weight, bias)
 
     def _head_table(self) -> Tensor:
         return self.embedding.codes.weight if self.head_weight is None else self.head_weight

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from maskmm.nn.activations import GATED, PLAIN, Activation
 from maskmm.nn.config import FeedForwardConfig
+from maskmm.nn.linear import Linear
 
 
 class GatedFeedForward(nn.Module):
@@ -21,8 +22,8 @@ class GatedFeedForward(nn.Module):
     def __init__(self, width: int, hidden: int, activation: Activation, has_bias: bool) -> None:
         super().__init__()
         self.activation = activation
-        self.gate_up = nn.Linear(width, 2 * hidden, bias=has_bias)
-        self.down = nn.Linear(hidden, width, bias=has_bias)
+        self.gate_up = Linear(width, 2 * hidden, bias=has_bias)
+        self.down = Linear(hidden, width, bias=has_bias)
 
     def forward(self, x_ND: Tensor) -> Tensor:
         """(N, D) -> (N, D)."""
@@ -43,8 +44,8 @@ class FeedForward(nn.Module):
     def __init__(self, width: int, hidden: int, activation: Activation, has_bias: bool) -> None:
         super().__init__()
         self.activation = activation
-        self.up = nn.Linear(width, hidden, bias=has_bias)
-        self.down = nn.Linear(hidden, width, bias=has_bias)
+        self.up = Linear(width, hidden, bias=has_bias)
+        self.down = Linear(hidden, width, bias=has_bias)
 
     def forward(self, x_ND: Tensor) -> Tensor:
         """(N, D) -> (N, D)."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from maskmm.nn.activations import PLAIN
+from maskmm.nn.linear import Linear
 from maskmm.nn.norm import build_norm
 from maskmm.nn.transformer_config import TransformerConfig
 
@@ -18,7 +19,7 @@ class DenseTransform(nn.Module):
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
-        self.dense = nn.Linear(config.width, config.width, bias=config.head.has_dense_bias)
+        self.dense = Linear(config.width, config.width, bias=config.head.has_dense_bias)
         self.activation = PLAIN[config.head.activation]
         self.norm = build_norm(config.width, config.norm)
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from torch import nn
 
+from maskmm.nn.linear import Linear
+
 
 def build_input_projection(channels: int, width: int, hidden: int | None) -> nn.Module:
     """(n, channels) -> (n, width): one Linear, or Linear (no bias), LayerNorm, Linear with `hidden` between (BEATs)."""
     if hidden is None:
-        return nn.Linear(channels, width)
-    return nn.Sequential(
-        nn.Linear(channels, hidden, bias=False), nn.LayerNorm(hidden), nn.Linear(hidden, width)
-    )
+        return Linear(channels, width)
+    return nn.Sequential(Linear(channels, hidden, bias=False), nn.LayerNorm(hidden), Linear(hidden, width))

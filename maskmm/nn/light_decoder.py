@@ -12,6 +12,7 @@ from maskmm.nn.context import LayerContext
 from maskmm.nn.contexts import layer_contexts
 from maskmm.nn.initial_weights import start_weights
 from maskmm.nn.layout import AttentionLayout
+from maskmm.nn.linear import Linear
 from maskmm.nn.norm import build_norm
 from maskmm.nn.rotary import build_rotary
 from maskmm.nn.transformer_config import TransformerConfig
@@ -42,13 +43,13 @@ class LightDecoder(nn.Module):
             raise ValueError("head.decoder=None, expected a DecoderConfig")
         self.config = own
         outer, inner = config.width, own.width
-        self.enter_encoded = nn.Identity() if inner == outer else nn.Linear(outer, inner)
-        self.enter_left_out = nn.Identity() if inner == outer else nn.Linear(outer, inner)
+        self.enter_encoded = nn.Identity() if inner == outer else Linear(outer, inner)
+        self.enter_left_out = nn.Identity() if inner == outer else Linear(outer, inner)
         self.rotary = build_rotary(vocabulary, own, own.positions.rotary)
         self.blocks = nn.ModuleList(build_block(own, layer) for layer in range(own.depth))
         self.biases = build_biases(vocabulary, own)
         self.norm = build_norm(inner, own.norm) if own.norm.has_final else nn.Identity()
-        self.leave = nn.Identity() if inner == outer else nn.Linear(inner, outer)
+        self.leave = nn.Identity() if inner == outer else Linear(inner, outer)
         start_weights(self, own)
 
     def forward(

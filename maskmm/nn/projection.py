@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from maskmm.nn.config import AttentionConfig
+from maskmm.nn.linear import Linear, linear
 
 
-class QueryValueBias(nn.Linear):
+class QueryValueBias(Linear):
     """Queries, keys and values, where keys have no bias (Bao et al., BEiT, 2022).
 
     Args:
@@ -25,7 +25,7 @@ class QueryValueBias(nn.Linear):
 
     def forward(self, input: Tensor) -> Tensor:
         """(N, D) -> (N, (H + 2 G) K)."""
-        return F.linear(input, self.weight, self.whole_bias())
+        return linear(input, self.weight, self.whole_bias())
 
     def whole_bias(self) -> Tensor:
         """((H + 2 G) K,), zeros for the keys."""
@@ -37,4 +37,4 @@ def build_projection(width: int, head_width: int, config: AttentionConfig) -> nn
     query_width, key_width = config.num_heads * head_width, config.kv_heads * head_width
     if config.qkv_bias == "qv":
         return QueryValueBias(width, query_width, key_width)
-    return nn.Linear(width, query_width + 2 * key_width, bias=config.qkv_bias == "all")
+    return Linear(width, query_width + 2 * key_width, bias=config.qkv_bias == "all")
