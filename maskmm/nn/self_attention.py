@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from einops import rearrange
-from torch import Tensor, nn
+from torch import Tensor
 
 from maskmm.nn.attention import attend
 from maskmm.nn.bias.base import BoundBias
 from maskmm.nn.bias.gate import BiasGate
 from maskmm.nn.context import LayerContext
 from maskmm.nn.layout import AttentionLayout
+from maskmm.nn.linear import Linear
 from maskmm.nn.mixer import Mixer
 from maskmm.nn.projection import build_projection
 from maskmm.nn.query_key_norm import QueryKeyNorm
@@ -33,7 +34,7 @@ class Attention(Mixer):
         self.num_heads, self.kv_heads = options.num_heads, options.kv_heads
         self.pairing = config.positions.pairing
         self.qkv = build_projection(config.width, head_width, options)
-        self.out = nn.Linear(options.num_heads * head_width, config.width, bias=options.has_out_bias)
+        self.out = Linear(options.num_heads * head_width, config.width, bias=options.has_out_bias)
         self.qk_norm = (
             None if options.qk_norm is None else QueryKeyNorm(head_width, config.norm.eps, options.qk_norm)
         )
