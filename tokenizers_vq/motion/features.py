@@ -22,12 +22,14 @@ class MotionFeatures(Described, ABC):
         rate: poses a second.
         width: features of a pose.
         groups: name -> where in a row; together they cover it, and each is normalised by one deviation.
+        weights: group -> its deviation after normalisation, by which errors in it count; 1 where it is not named.
         parents: of the J joints, -1 for the root.
     """
 
     rate: float
     width: int
     groups: dict[str, slice]
+    weights: dict[str, float]
     parents: tuple[int, ...]
 
     @abstractmethod

@@ -53,6 +53,8 @@ class HumanML3DFeatures(MotionFeatures):
         sizes = {"turn": 1, "velocity": 2, "height": 1, "positions": 3 * (joints - 1)}
         sizes |= {"rotations": 6 * (joints - 1), "velocities": 3 * joints, "contacts": 4}
         self.groups = grouped(sizes)
+        # MoMask lets the root and the contacts count five times.
+        self.weights = {"turn": 5.0, "velocity": 5.0, "height": 5.0, "contacts": 5.0}
         self.width = sum(sizes.values())
 
     def of_media(

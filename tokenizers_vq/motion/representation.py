@@ -75,6 +75,8 @@ class PoseFeatures(MotionFeatures):
         sizes = {"turn": 1, "velocity": 2, "height": 1, "positions": 3 * (joints - 1)}
         sizes |= {"rotations": 6 * joints, "velocities": 3 * joints, "contacts": len(feet)}
         self.groups = grouped(sizes)
+        # Where joints are counts most; velocities and contacts follow from it.
+        self.weights = {"height": 4.0, "positions": 2.0, "velocities": 0.25, "contacts": 0.25}
         self.width = sum(sizes.values())
 
     def of_media(

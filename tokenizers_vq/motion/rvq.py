@@ -14,15 +14,17 @@ import torch
 from torch import Tensor, nn
 
 from tokenizers_vq.checks import varying_codes
-from tokenizers_vq.contract import TokenSpec
+from tokenizers_vq.contract import Key, TokenSpec
 from tokenizers_vq.layers.sequence import SequenceDecoder, SequenceEncoder
 from tokenizers_vq.motion.drawing import draw_joints
 from tokenizers_vq.motion.features import MotionFeatures
 from tokenizers_vq.motion.normaliser import Normaliser
+from tokenizers_vq.motion.patches import PrincipalPatches
 from tokenizers_vq.quantizers import ResidualVQ
 from tokenizers_vq.trainable import Preview, TokenizerOutput, TrainableTokenizer
 
 _POSES = 4  # a token
+_ROWS_A_CODE = 8  # that k-means starts from
 _PREVIEWED = 4
 
 
@@ -84,8 +86,11 @@ class MotionRVQ(TrainableTokenizer):
         )
         self.features = features
         self.weights = {"joints": joints_weight, "world": world_weight, "velocity": velocity_weight}
-        self.normaliser = Normaliser(self.features.width, self.features.groups.values())
-        self.encoder = SequenceEncoder(self.features.width, width, code_dim, num_blocks, _POSES)
+        groups = features.groups
+        weights = [features.weights.get(name, 1.0) for name in groups]
+        self.normaliser = Normaliser(features.width, groups.values(), weights)
+        self.patches = PrincipalPatches(features.width, _POSES, code_dim)
+        self.encoder = SequenceEncoder(features.width, width, code_dim, num_blocks, _POSES)
         self.quantizer = ResidualVQ(
             num_codebooks,
             codebook_size,
@@ -97,7 +102,11 @@ class MotionRVQ(TrainableTokenizer):
             seed=seed,
             shares_codebook=shares_codebook,
         )
-        self.decoder = SequenceDecoder(code_dim, width, self.features.width, num_blocks, _POSES)
+        self.decoder = SequenceDecoder(code_dim, width, features.width, num_blocks, _POSES)
+        # At the start the linear maps alone speak.
+        nn.init.zeros_(self.encoder.head[1].get_parameter("weight"))
+        nn.init.zeros_(self.decoder.head.get_parameter("weight"))
+        self._key = Key(seed).fold("motion rvq")
 
     @property
     def spec(self) -> TokenSpec:
@@ -148,12 +157,12 @@ class MotionRVQ(TrainableTokenizer):
         """
         features_BTF, num_tokens_B, sizes_B = self._features(media, lengths)
         is_real_BT = _is_before(sizes_B, features_BTF.shape[1])
+        is_valid_BN = _is_before(num_tokens_B, features_BTF.shape[1] // _POSES)
         if self.training:
-            self.normaliser.fit_once(features_BTF, is_real_BT)
+            self._start(features_BTF, is_real_BT, is_valid_BN)
         x_BTF = self.normaliser(features_BTF)
-        is_valid_BN = _is_before(num_tokens_B, x_BTF.shape[1] // _POSES)
         out = self.quantizer(self._latents(features_BTF, num_tokens_B), is_valid_BN)
-        y_BTF = self.decoder(out.latents.transpose(1, 2), is_valid_BN[:, None].float()).transpose(1, 2)
+        y_BTF = self._rows(out.latents, is_valid_BN)
         # Filler up to the end of the last token is decoded too, so it counts; what follows does not.
         counts_BT = _is_before(_POSES * num_tokens_B, x_BTF.shape[1]).float()
         smooth_BT = nn.functional.smooth_l1_loss(y_BTF, x_BTF, reduction="none").mean(dim=-1)
@@ -206,16 +215,37 @@ class MotionRVQ(TrainableTokenizer):
     def _latents(self, features_BTF: Tensor, num_tokens_B: Tensor) -> Tensor:
         """(B, n, code_dim): channels last, as quantizers want them."""
         weight_B1T = _is_before(_POSES * num_tokens_B, features_BTF.shape[1])[:, None].float()
-        return self.encoder(self.normaliser(features_BTF).transpose(1, 2), weight_B1T).transpose(1, 2)
+        x_BTF = self.normaliser(features_BTF)
+        return self.patches.encode(x_BTF) + self.encoder(x_BTF.transpose(1, 2), weight_B1T).transpose(1, 2)
+
+    def _rows(self, latents_BND: Tensor, is_valid_BN: Tensor) -> Tensor:
+        """Normalised features (B, 4 n, width)."""
+        y_BFT = self.decoder(latents_BND.transpose(1, 2), is_valid_BN[:, None].float())
+        return self.patches.decode(latents_BND) + y_BFT.transpose(1, 2)
+
+    @torch.no_grad()
+    def _start(self, features_BTF: Tensor, is_real_BT: Tensor, is_valid_BN: Tensor) -> None:
+        """Statistics, linear maps and codebooks from the first training batch."""
+        self.normaliser.fit_once(features_BTF, is_real_BT)
+        if not self.patches.fit_once(self.normaliser(features_BTF), is_valid_BN):
+            return
+        # A batch has hardly more tokens than a codebook has codes: k-means would put one code on each and leave the
+        # later levels nothing but zeros to start from. Mixtures of two tokens are as many as it takes.
+        rows_ND = self.patches.encode(self.normaliser(features_BTF))[is_valid_BN]
+        draw = self._key.uniform(
+            torch.arange(_ROWS_A_CODE * self.spec.codebook_size)[:, None], torch.arange(3)
+        )
+        one, other, share = draw.to(rows_ND).unbind(dim=1)
+        pick = [(index * len(rows_ND)).long() for index in (one, other)]
+        self.quantizer(torch.lerp(rows_ND[pick[0]], rows_ND[pick[1]], share[:, None])[:, None])
 
     def _decode_features(self, codes: Sequence[Tensor]) -> list[Tensor]:
         """Features (4 n, width) of each motion."""
         device = self.quantizer.num_updates.device
         sizes_B = torch.tensor([len(c) for c in codes], device=device)
         padded_BNQ = nn.utils.rnn.pad_sequence([c.to(device) for c in codes], batch_first=True)
-        weight_B1N = _is_before(sizes_B, padded_BNQ.shape[1])[:, None].float()
-        y_BFT = self.decoder(self.quantizer.decode(padded_BNQ).transpose(1, 2), weight_B1N)
-        features_BTF = self.normaliser.inverse(y_BFT.transpose(1, 2))
+        is_valid_BN = _is_before(sizes_B, padded_BNQ.shape[1])
+        features_BTF = self.normaliser.inverse(self._rows(self.quantizer.decode(padded_BNQ), is_valid_BN))
         return [x[: _POSES * len(c)] for x, c in zip(features_BTF, codes)]
 
     def _joint_losses(self, y_BTF: Tensor, x_BTF: Tensor, counts_BT: Tensor) -> dict[str, Tensor]:
