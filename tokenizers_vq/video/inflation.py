@@ -8,6 +8,7 @@ central one, which is the image's kernel: their convolutions are centred on a fr
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -60,6 +61,25 @@ def inflate(
     flat = tokenizer.state_dict()
     video.load_state_dict({name: _in_time(flat[name], value) for name, value in video.state_dict().items()})
     return video.to(tokenizer.last_layer().device).train(tokenizer.training)
+
+
+def inflate_folder(
+    folder: Path | str,
+    time_strides: Sequence[int],
+    kernel_time: int = 3,
+    max_length: int = 16,
+    rate: float = 25.0,
+) -> CausalVideoCNN:
+    """`inflate` of the tokenizer that a folder holds; configs name it as a class_path.
+
+    Args:
+        folder: written by VQGAN.save or `maskmm export`.
+        time_strides, kernel_time, max_length, rate: see CausalVideoCNN.
+
+    Raises:
+        ValueError: as load_tokenizer and inflate.
+    """
+    return inflate(VQGAN.load(folder), time_strides, kernel_time, max_length, rate)
 
 
 def _in_time(flat: Tensor, like: Tensor) -> Tensor:

@@ -1,13 +1,17 @@
 """An inflated tokenizer does to a frame exactly what the image tokenizer does."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from jsonargparse import ArgumentParser
 from torch import Tensor
 
+from tokenizers_vq.contract import load_tokenizer
 from tokenizers_vq.quantizers import FSQ, LFQ, ProjectedQuantizer, VectorQuantizer
-from tokenizers_vq.video import inflate
+from tokenizers_vq.training import TokenizerModule
+from tokenizers_vq.video import inflate, inflate_folder
 from tokenizers_vq.vision import VQGAN, PixelLoss, ViTTokenizer
 
 
@@ -79,6 +83,30 @@ def test_what_is_taken_over() -> None:
     assert all(torch.equal(value, before[name]) for name, value in image.state_dict().items())
     slices = [p for name, p in video.named_parameters() if p.ndim == 5 and p.shape[2] > 1]
     assert all(p[:, :, :-1].abs().sum() > 0 for p in slices)  # training takes the past into use
+
+
+def test_a_config_inflates_a_folder(tmp_path: Path) -> None:
+    image = image_tokenizer()
+    image.save(tmp_path / "image")
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_subclass_arguments(TokenizerModule, "model")
+    made = {
+        "class_path": "tokenizers_vq.video.inflate_folder",
+        "init_args": {"folder": str(tmp_path / "image"), "time_strides": [2, 2], "max_length": 3},
+    }
+    config = parser.parse_object(
+        {"model": {"class_path": "TokenizerModule", "init_args": {"tokenizer": made}}}
+    )
+    instantiate = getattr(parser, "instantiate", parser.instantiate_classes)  # older releases have the latter
+    video = instantiate(config).model.tokenizer
+    assert torch.equal(video.encode([images(1)])[0], image.encode(images(1)))
+    video.eval().save(tmp_path / "video")
+    assert load_tokenizer(tmp_path / "video").spec.max_length == 3
+    ViTTokenizer(VectorQuantizer(16, 4), 16, patch_size=4, width=16, depth=1, num_heads=2).save(
+        tmp_path / "vit"
+    )
+    with pytest.raises(ValueError, match="expected a VQGAN"):
+        inflate_folder(tmp_path / "vit", (2, 2))
 
 
 def test_other_tokenizers_are_refused() -> None:
