@@ -79,7 +79,9 @@ def inflate_folder(
     Raises:
         ValueError: as load_tokenizer and inflate.
     """
-    return inflate(VQGAN.load(folder), time_strides, kernel_time, max_length, rate)
+    tokenizer = VQGAN.load(folder)
+    assert isinstance(tokenizer, VQGAN)
+    return inflate(tokenizer, time_strides, kernel_time, max_length, rate)
 
 
 def _in_time(flat: Tensor, like: Tensor) -> Tensor:
