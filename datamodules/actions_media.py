@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from datamodules.corpora.actions.corpus import ActionsCorpus
-from datamodules.corpora.actions.variation import bend_joints, mix_bodies
+from datamodules.corpora.actions.variation import LIMBS, bend_joints, mix_limbs
 from datamodules.plan import BatchPlan
 from datamodules.steps import ResumableLoader, StepData, StepLoader
 from tokenizers_vq.contract import Key
@@ -22,7 +22,7 @@ class DrawnWindows:
     Attributes:
         corpus: has the takes.
         plan: numbers the draws.
-        mixed_share: of the samples that get the chest, head and arms of another window.
+        mixed_share: of the samples that get limbs of other windows, see mix_limbs.
         bend: deviation of the turns added to each joint, radians, see bend_joints; 0 adds none.
         rank, world_size: of this process.
     """
@@ -38,18 +38,18 @@ class DrawnWindows:
         """The batch of a step."""
         draws = self.plan.draws(step, self.rank, self.world_size)
         key = Key(self.plan.seed).fold("windows")
-        poses_BTP = self._poses(key, draws)
+        keys = [key]
         if self.mixed_share > 0.0:
-            is_mixed_B = key.fold("is mixed").uniform(draws) < self.mixed_share
-            others_BTP = self._poses(key.fold("other"), draws)
-            poses_BTP = mix_bodies(poses_BTP, others_BTP, is_mixed_B, self.corpus.skeleton)
+            keys += [key.fold(f"other {limb}") for limb in LIMBS]
+        windows = [window for one in keys for window in self.corpus.draw("train", one, draws)]
+        poses_BTP, *others = self.corpus.poses(windows).unflatten(0, (len(keys), -1))
+        if others:
+            poses_BTP = mix_limbs(
+                poses_BTP, torch.stack(others), self.mixed_share, key, draws, self.corpus.skeleton
+            )
         if self.bend > 0.0:
             poses_BTP = bend_joints(poses_BTP, self.bend, key, draws)
         return {"media": poses_BTP}
-
-    def _poses(self, key: Key, draws: Tensor) -> Tensor:
-        windows = self.corpus.draw("train", key, draws)
-        return torch.stack([motion.poses for motion in self.corpus.motions(windows)])
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class ActionMotions(StepData):
         seed: decides the splits and the windows.
         folder: pybullet's motion files; None finds the installed package.
         num_workers: processes that make batches.
-        mixed_share: of the training samples that get the chest, head and arms of another window.
+        mixed_share: of the training samples that get limbs of other windows.
         bend: deviation of the turns added to each joint in training, radians.
 
     Raises:
@@ -120,5 +120,5 @@ class ActionMotions(StepData):
         return self._plain("test")
 
     def _plain(self, split: str) -> StepLoader:
-        poses = torch.stack([motion.poses for motion in self.corpus.motions(self.corpus.windows(split))])
+        poses = self.corpus.poses(self.corpus.windows(split))
         return StepLoader(PlainMotions(poses, self.batch_size), -(-len(poses) // self.batch_size))

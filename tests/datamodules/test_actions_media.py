@@ -3,7 +3,7 @@ import torch
 
 from datamodules.actions_media import ActionMotions
 from datamodules.corpora.actions.humanoid import HUMANOID
-from datamodules.corpora.actions.variation import bend_joints, mix_bodies
+from datamodules.corpora.actions.variation import LIMBS, bend_joints, limb_of_joints, mix_limbs
 from tokenizers_vq.contract import Key
 
 pytest.importorskip("pybullet_data")
@@ -35,13 +35,31 @@ def test_variations_depend_on_the_draw_alone() -> None:
         ActionMotions(6, 1, mixed_share=2.0)
 
 
-def test_bodies_are_mixed_at_the_chest() -> None:
-    poses, others = torch.zeros(2, 5, 63), torch.ones(2, 5, 63)
-    mixed = mix_bodies(poses, others, torch.tensor([True, False]), HUMANOID)
-    assert (mixed[1] == 0).all()
-    taken = mixed[0, :, 3:].unflatten(-1, (15, 4)).amax(dim=(0, 2))
-    upper = ("chest", "neck", "shoulder", "elbow", "wrist")
-    assert taken.tolist() == [float(name.split("_")[-1] in upper) for name in HUMANOID.names]
+def test_joints_hang_on_limbs() -> None:
+    limb = dict(zip(HUMANOID.names, limb_of_joints(HUMANOID).tolist()))
+    assert limb["root"] == -1
+    assert limb["neck"] == limb["chest"] == LIMBS.index("chest")
+    assert limb["left_wrist"] == limb["left_shoulder"] == LIMBS.index("left_shoulder")
+    assert limb["right_ankle"] == LIMBS.index("right_hip")
+
+
+def test_limbs_are_mixed_whole() -> None:
+    poses = torch.zeros(400, 2, 63)
+    others = torch.arange(1.0, 6.0)[:, None, None, None].expand(5, 400, 2, 63)
+    mixed = mix_limbs(poses, others, 0.5, Key(0), torch.arange(400), HUMANOID)
+    assert (mixed[..., :7] == 0).all()  # path and root
+    joints = mixed[..., 3:].unflatten(-1, (15, 4))
+    assert (joints == joints[:, :1, :, :1]).all()
+    source, limb = joints[:, 0, :, 0], limb_of_joints(HUMANOID)
+    for index in range(5):
+        own = source[:, limb == index]
+        assert (own == own[:, :1]).all()
+        assert set(own.unique().tolist()) == {0.0, index + 1.0}
+        assert float((own[:, 0] > 0).float().mean()) == pytest.approx(0.25, abs=0.08)
+    is_mixed = (source > 0).any(dim=1)
+    assert float(is_mixed.float().mean()) == pytest.approx(0.5 * (1 - 0.5**5), abs=0.08)
+    again = mix_limbs(poses[:1], others[:, :1], 0.5, Key(0), torch.tensor([7]), HUMANOID)
+    assert torch.equal(again[0], mixed[7])
 
 
 def test_joints_are_bent_by_what_was_asked() -> None:

@@ -16,6 +16,8 @@ from datamodules.corpora.splits import Split, check_split
 from tokenizers_vq.contract import Key
 from tokenizers_vq.contract.motion import Motion, Skeleton
 
+_ROUNDING = 1e-6  # seconds
+
 
 class ActionsCorpus:
     """Twenty takes of sixteen actions, in three splits.
@@ -91,18 +93,56 @@ class ActionsCorpus:
         Raises:
             ValueError: a window outside its take.
         """
-        poses = window.start + window.speed * torch.arange(self.length, dtype=torch.float64)
-        return self._motion(window.take, poses / self.rate, window.is_mirrored)
+        return self.motions([window])[0]
 
     def motions(self, windows: Sequence[Window]) -> list[Motion]:
         """`motion` of each window."""
-        return [self.motion(window) for window in windows]
+        return [
+            Motion(HUMANOID, self.rate, poses[:, :3], poses[:, 3:].unflatten(1, (-1, 4)))
+            for poses in self.poses(windows)
+        ]
+
+    def poses(self, windows: Sequence[Window]) -> Tensor:
+        """Poses (B, length, 3 + 4 J) of windows, see Motion.poses; all read at once.
+
+        Raises:
+            ValueError: a window outside its take, no windows.
+        """
+        if not windows:
+            raise ValueError("no windows, expected at least one")
+        recording, starts = self._joined
+        frame_T = torch.arange(self.length, dtype=torch.float64)
+        start_B, speed_B = torch.tensor([w[1:3] for w in windows], dtype=torch.float64).unbind(dim=1)
+        seconds_BT = (start_B[:, None] + speed_B[:, None] * frame_T) / self.rate
+        for window, first, last in zip(windows, seconds_BT[:, 0].tolist(), seconds_BT[:, -1].tolist()):
+            longest = float(self._recordings[window.take].times[-1])
+            if first < -_ROUNDING or last > longest + _ROUNDING:
+                raise ValueError(
+                    f"window of {window.take} from {first:g} to {last:g} s, expected within 0 to {longest:g} s"
+                )
+        base_B1 = torch.tensor([[starts[window.take]] for window in windows], dtype=torch.float64)
+        motion = Motion(HUMANOID, self.rate, *pose_at(recording, (base_B1 + seconds_BT).flatten()))
+        is_mirrored_B11 = torch.tensor([w.is_mirrored for w in windows])[:, None, None]
+        plain, mirrored = (
+            poses.unflatten(0, (len(windows), -1)) for poses in (motion.poses, motion.mirrored().poses)
+        )
+        return torch.where(is_mirrored_B11, mirrored, plain)
 
     def take(self, name: str, is_mirrored: bool = False) -> Motion:
         """A whole clip at `rate`; mind that its parts may belong to several splits."""
         seconds = torch.arange(self.num_poses[name], dtype=torch.float64) / self.rate
-        return self._motion(name, seconds, is_mirrored)
-
-    def _motion(self, take: str, seconds: Tensor, is_mirrored: bool) -> Motion:
-        motion = Motion(HUMANOID, self.rate, *pose_at(self._recordings[take], seconds))
+        motion = Motion(HUMANOID, self.rate, *pose_at(self._recordings[name], seconds))
         return motion.mirrored() if is_mirrored else motion
+
+    @cached_property
+    def _joined(self) -> tuple[Recording, dict[str, float]]:
+        """All takes one after the other, a second apart, and the second at which each starts."""
+        starts, times, now = {}, [], 0.0
+        for take, recording in self._recordings.items():
+            starts[take] = now
+            times.append(recording.times + now)
+            now = float(times[-1][-1]) + 1.0
+        parts = self._recordings.values()
+        return Recording(
+            torch.cat(times), torch.cat([r.root for r in parts]), torch.cat([r.rotations for r in parts])
+        ), starts

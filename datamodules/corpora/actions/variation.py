@@ -12,26 +12,45 @@ from tokenizers_vq.contract import Key
 from tokenizers_vq.contract.motion import Skeleton
 from tokenizers_vq.contract.quaternion import multiply
 
-_JOIN = ("chest",)  # joints from which on the body may be another's
+LIMBS = ("chest", "right_hip", "right_shoulder", "left_hip", "left_shoulder")
+"""Joints that a part of the body hangs on: trunk with head, legs and arms."""
+
+_TAKEN = 0.5  # chance of each limb of a mixed sample to come from elsewhere
 
 
-def mix_bodies(poses_BTP: Tensor, others_BTP: Tensor, is_mixed_B: Tensor, skeleton: Skeleton) -> Tensor:
-    """The legs and the path of one motion, the chest and all that hangs on it of another.
+def mix_limbs(
+    poses_BTP: Tensor, others_LBTP: Tensor, share: float, key: Key, sample_id_B: Tensor, skeleton: Skeleton
+) -> Tensor:
+    """Motions with some limbs of others; root and path stay.
 
     Args:
         poses_BTP: P = 3 + 4 J, see Motion.poses.
-        others_BTP: of the same shape.
-        is_mixed_B: bool, where to mix; the others stay as they are.
-        skeleton: of both.
+        others_LBTP: for each of LIMBS the motions that it may come from.
+        share: of the samples that are mixed; each limb of these comes from the others half of the time.
+        key: seed and step.
+        sample_id_B: int64; a sample's limbs depend on the key and its own id alone.
+        skeleton: of all motions.
 
     Returns:
         (B, T, P).
     """
-    is_upper = [name in _JOIN for name in skeleton.names]
-    for joint, parent in enumerate(skeleton.parents):
-        is_upper[joint] |= parent >= 0 and is_upper[parent]
-    is_taken_P = torch.tensor([False] * 3 + [upper for upper in is_upper for _ in range(4)])
-    return torch.where(is_mixed_B[:, None, None] & is_taken_P, others_BTP, poses_BTP)
+    draw_BL = key.fold("limbs").uniform(sample_id_B[:, None], torch.arange(1 + len(LIMBS)))
+    is_taken_BL = (draw_BL[:, 1:] < _TAKEN) & (draw_BL[:, :1] < share)
+    limb_J = limb_of_joints(skeleton)
+    is_taken_BJ = is_taken_BL[:, limb_J.clamp(min=0)] & (limb_J >= 0)
+    # Which motion each number of a sample comes from; 0 is its own.
+    source_BJ = torch.where(is_taken_BJ, limb_J + 1, 0)
+    source_BP = torch.nn.functional.pad(source_BJ.repeat_interleave(4, dim=1), (3, 0))
+    all_LBTP = torch.cat([poses_BTP[None], others_LBTP])
+    return all_LBTP.gather(0, source_BP[None, :, None].expand(1, *poses_BTP.shape))[0]
+
+
+def limb_of_joints(skeleton: Skeleton) -> Tensor:
+    """(J,) int64, the nearest of LIMBS that each joint hangs on; -1 for the root."""
+    limb: list[int] = []
+    for name, parent in zip(skeleton.names, skeleton.parents):
+        limb.append(LIMBS.index(name) if name in LIMBS else limb[parent] if parent >= 0 else -1)
+    return torch.tensor(limb)
 
 
 def bend_joints(poses_BTP: Tensor, size: float, key: Key, sample_id_B: Tensor) -> Tensor:

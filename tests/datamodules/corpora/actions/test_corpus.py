@@ -9,8 +9,10 @@ import torch
 from datamodules.corpora.actions.corpus import ActionsCorpus
 from datamodules.corpora.actions.humanoid import HUMANOID, motions_folder, pose_at, read_recording
 from datamodules.corpora.actions.takes import TAKES, split_takes
+from datamodules.corpora.actions.windows import Window
 from datamodules.corpora.splits import SPLITS
 from tokenizers_vq.contract import Key
+from tokenizers_vq.contract.motion import Motion
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("pybullet_data") is None, reason="pybullet has no wheel for this Python"
@@ -129,3 +131,20 @@ def test_bad_input_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ValueError, match=r'pybullet: pip install "maskmm\[corpora\]"'):
         motions_folder()
+
+
+def test_windows_read_together_are_those_read_alone(actions: ActionsCorpus) -> None:
+    windows = actions.draw("train", Key(3), torch.arange(40))
+    together = actions.poses(windows)
+    assert together.shape == (40, 17, 63)
+    for window, poses in zip(windows, together):
+        assert torch.equal(actions.motion(window).poses, poses)
+        seconds = (window.start + window.speed * torch.arange(17, dtype=torch.float64)) / 30.0
+        root, rotations = pose_at(actions._recordings[window.take], seconds)
+        plain = Motion(HUMANOID, 30.0, root, rotations)
+        expected = plain.mirrored() if window.is_mirrored else plain
+        torch.testing.assert_close(poses, expected.poses, atol=1e-6, rtol=1e-6)
+    with pytest.raises(ValueError, match="window of run from"):
+        actions.poses([windows[0], Window("run", 20.0, 1.0, False)])
+    with pytest.raises(ValueError, match="no windows"):
+        actions.poses([])
