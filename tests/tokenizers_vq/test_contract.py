@@ -47,6 +47,7 @@ from tokenizers_vq.pretrained import PretrainedDac, PretrainedEncodec, Pretraine
 from tokenizers_vq.pretrained_text import PretrainedText
 from tokenizers_vq.quantizers import (
     FSQ,
+    LFQ,
     CosineVQ,
     GumbelQuantizer,
     ProjectedQuantizer,
@@ -57,7 +58,7 @@ from tokenizers_vq.text import UNKNOWN, WordPieceText
 from tokenizers_vq.trainable import TokenizerOutput, TrainableTokenizer
 from tokenizers_vq.vectors import FrozenVectors
 from tokenizers_vq.video import CausalVideoCNN, CViViT
-from tokenizers_vq.vision import DVAE, VQGAN, VQKD, Teacher, ViTTokenizer
+from tokenizers_vq.vision import DVAE, MAGVIT2, VQGAN, VQKD, Teacher, ViTTokenizer
 from tokenizers_vq.visual_bpe import VisualBPE
 
 
@@ -82,6 +83,10 @@ def small_image(**changes: Any) -> ImageVQ:
 def small_vqgan(**changes: Any) -> VQGAN:
     settings = {"quantizer": VectorQuantizer(16, 4), "image_size": 16, "channels": 1, "width": 8}
     return VQGAN(**(settings | {"multipliers": (1, 2, 2), "num_blocks": 1} | changes))
+
+
+def small_magvit2() -> MAGVIT2:
+    return MAGVIT2(LFQ(4, num_codebooks=2), 16, channels=1, widths=(8, 16), num_blocks=1, num_groups=4)
 
 
 def small_vit(**changes: Any) -> ViTTokenizer:
@@ -194,6 +199,7 @@ EXAMPLES = {
         Example(lambda: small_vqgan(stem_stride=2, has_attention=True, train_sizes=(16, 24)), images(), []),
         Example(lambda: small_vqgan(quantizer=ProjectedQuantizer(6, FSQ((5, 5)))), images(), []),
     ],
+    MAGVIT2: [Example(small_magvit2, images(), BAD_IMAGES)],
     ViTTokenizer: [
         Example(small_vit, images(), BAD_IMAGES),
         Example(lambda: small_vit(num_latents=5, decoder_depth=2), images(), BAD_IMAGES),

@@ -3,7 +3,6 @@ import torch
 
 from tokenizers_vq.quantizers import nearest_code
 
-
 SIZES = [(1, 1, 1), (300, 17, 5), (128, 64, 8), (129, 64, 8), (600, 700, 3)]
 WIDE = [
     (1, 64, 64),
