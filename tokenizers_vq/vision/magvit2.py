@@ -7,6 +7,7 @@ Yu et al., "Language Model Beats Diffusion: Tokenizer is Key to Visual Generatio
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -77,4 +78,5 @@ class MAGVIT2(AnyResolutionTokenizer):
 
     def last_layer(self) -> nn.Parameter:
         """Weight of the last convolution."""
-        return self.decoder.conv_out.weight
+        weight: Any = self.decoder.conv_out.weight
+        return weight
