@@ -1,7 +1,7 @@
 """Rate and distortion of the tokenizers on held-out media, beside what a user would otherwise take.
 
 python -m benchmarks.tokenizers [--media image video audio motion] [--quick] [--cpu-seconds 500] [--seed 0]
-    [--threads 1] [--out FILE.jsonl] [--save FOLDER]
+    [--threads 1] [--only TEXT ...] [--out FILE.jsonl] [--save FOLDER]
 
 One JSON line a row as it comes; `python -m benchmarks.rate_distortion.table FILE.jsonl` makes the tables. Every
 tokenizer is trained here, within the CPU seconds of its row.
@@ -74,6 +74,7 @@ def main() -> int:
     parser.add_argument("--cpu-seconds", type=float, default=500.0, help="of each training")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--only", nargs="+", default=[], help="rows whose case holds one of these texts")
     parser.add_argument("--out", type=Path, help="file that the JSON lines go to as well")
     parser.add_argument("--save", type=Path, help="folder that the trained tokenizers go to")
     options = parser.parse_args()

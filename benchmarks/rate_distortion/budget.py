@@ -28,16 +28,22 @@ class Budget:
         seed: of weights, order, augmentation and peers.
         is_quick: a few steps and few samples, to try the path.
         save_to: folder that trained tokenizers and pictures of what they decode go to, where given.
+        only: rows whose case holds one of these texts; all where empty. A medium may leave it out of account.
     """
 
     cpu_seconds: float = 500.0
     seed: int = 0
     is_quick: bool = False
     save_to: Path | None = None
+    only: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.cpu_seconds > 0:
             raise ValueError(f"cpu_seconds={self.cpu_seconds}: expected a positive number of seconds")
+
+    def wants(self, case: str) -> bool:
+        """Whether the row of that case was asked for."""
+        return not self.only or any(text in case for text in self.only)
 
 
 @dataclass(frozen=True)

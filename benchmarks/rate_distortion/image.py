@@ -8,10 +8,8 @@ and the use of the codes on the held-out pictures are as required.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +18,7 @@ import yaml
 from torchvision.utils import save_image
 
 from benchmarks.rate_distortion.budget import Budget, fit
-from benchmarks.rate_distortion.patch_kmeans import PatchKMeans
-from benchmarks.rate_distortion.picture_codecs import PictureCodec, at_bits
+from benchmarks.rate_distortion.picture_peers import Rate, codec_rows, patch_row
 from benchmarks.rate_distortion.stills import Stills, emoji, photos
 from tokenizers_vq.checks import fixed_codes
 from tokenizers_vq.contract import Tokenizer
@@ -32,7 +29,6 @@ Row = dict[str, Any]
 _CONFIGS = Path(__file__).parents[2] / "configs"
 _BATCH = 64
 _SHOWN = 32
-_CODECS = (PictureCodec("JPEG"), PictureCodec("WEBP"))
 
 
 @dataclass(frozen=True)
@@ -97,44 +93,19 @@ def compare(
         precision: of the trainings.
     """
     shared: Row = {"medium": "image", "corpus": stills.name}
-    patches: dict[tuple[int, int], Row] = {}
+    peers: dict[Rate, Row] = {}
     for case in cases:
         module = case.module(budget.seed)
         spec = module.tokenizer.spec
         assert spec.grid is not None and None not in spec.grid
-        patch_size, num_codes = int(spec.stride[0]), spec.codebook_size
-        rate = rate_columns(math.prod(int(side or 0) for side in spec.grid), num_codes)
-        if (patch_size, num_codes) not in patches:
-            row = rate | _patch_row(stills, patch_size, num_codes, budget)
-            patches[patch_size, num_codes] = row
-            yield shared | row
-            for codec, has_header in product(_CODECS, (True, False)):
-                yield shared | _codec_row(stills, codec, rate["bits"], has_header)
-        row = rate | _trained_row(case, module, stills, budget, precision)
-        yield shared | row | _verdict(case, row, patches[patch_size, num_codes])
-
-
-def rate_columns(tokens: int, num_codes: int) -> Row:
-    """Tokens a picture, codes and bits."""
-    return {"tokens": tokens, "codes": num_codes, "bits": tokens * math.log2(num_codes)}
-
-
-def _patch_row(stills: Stills, patch_size: int, num_codes: int, budget: Budget) -> Row:
-    start = time.process_time()
-    peer = PatchKMeans(stills.train, patch_size, num_codes, budget.seed, 1 if budget.is_quick else 30)
-    spent = round(time.process_time() - start, 1)
-    codes = peer.encode(stills.held_out)
-    usage = codes.unique().numel() / num_codes
-    name = f"k-means of {patch_size} x {patch_size} patches"
-    return {"case": name, "is_ours": False, "usage": round(usage, 3), "train_cpu_s": spent} | stills.score(
-        peer.decode(codes)
-    )
-
-
-def _codec_row(stills: Stills, codec: PictureCodec, bits: float, has_header: bool) -> Row:
-    decoded, spent = at_bits(codec, stills.held_out, math.ceil(bits), has_header)
-    name = f"{codec.name}, headers {'counted' if has_header else 'left out'}"
-    return {"case": name, "is_ours": False, "bits": round(spent, 1)} | stills.score(decoded)
+        rate = Rate(int(spec.stride[0]), math.prod(int(side or 0) for side in spec.grid), spec.codebook_size)
+        if rate not in peers:
+            peers[rate] = patch_row(stills, rate, budget)
+            told = [peers[rate], *codec_rows(stills, rate.bits)]
+            yield from (shared | peer for peer in told if budget.wants(peer["case"]))
+        if budget.wants(case.name):
+            row = rate.columns() | _trained_row(case, module, stills, budget, precision)
+            yield shared | row | _verdict(case, row, peers[rate])
 
 
 def _trained_row(case: Case, module: TokenizerModule, stills: Stills, budget: Budget, precision: Any) -> Row:

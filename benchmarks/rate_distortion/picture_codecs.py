@@ -46,7 +46,9 @@ class PictureCodec:
         return 8 * (len(data) - (0 if has_header else self.header_bytes(data)))
 
 
-def at_bits(codec: PictureCodec, images: Tensor, bits: int, has_header: bool) -> tuple[Tensor, float]:
+def at_bits(
+    codec: PictureCodec, images: Tensor, bits: int, has_header: bool, shrink: int = 1
+) -> tuple[Tensor, float]:
     """Decoded pictures, each at its lowest quality that has at least `bits`, and their mean number of bits.
 
     Where the lowest quality has more, that is taken: the codec is then given more bits than were asked for. Where the
@@ -57,13 +59,17 @@ def at_bits(codec: PictureCodec, images: Tensor, bits: int, has_header: bool) ->
         images: (B, 3, H, W) float in [0, 1].
         bits: of each picture.
         has_header: whether a file's header counts.
+        shrink: pixels of a side that are averaged before, and made again (bicubic) after; a small picture of good
+            quality may be better than a large one of poor quality.
     """
     decoded, spent = [], []
     for pixels in images.mul(255).round().byte().permute(0, 2, 3, 1).numpy():
-        data = _just_above(codec, Image.fromarray(pixels), bits, has_header)
+        whole = Image.fromarray(pixels)
+        data = _just_above(codec, whole.reduce(shrink), bits, has_header)
         spent.append(codec.num_bits(data, has_header))
         with Image.open(io.BytesIO(data)) as picture:
-            decoded.append(torch.from_numpy(np.array(picture.convert("RGB"))))
+            large = picture.convert("RGB").resize(whole.size, Image.Resampling.BICUBIC)
+            decoded.append(torch.from_numpy(np.array(large)))
     return torch.stack(decoded).permute(0, 3, 1, 2).float() / 255, sum(spent) / len(spent)
 
 

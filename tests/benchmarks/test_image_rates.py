@@ -32,16 +32,12 @@ def test_our_row_stands_beside_its_peers(stills: Stills, tmp_path: Path) -> None
         Case("FSQ", "emoji_fsq", changes=small),
     ]
     rows = list(compare(stills, cases, Budget(is_quick=True, save_to=tmp_path)))
-    assert [row["case"] for row in rows] == [
-        "k-means of 8 x 8 patches",
-        "JPEG, headers counted",
-        "JPEG, headers left out",
-        "WEBP, headers counted",
-        "WEBP, headers left out",
-        "VQ",
-        "FSQ",
-    ]
-    patches, ours = rows[0], rows[5]
+    names = [row["case"] for row in rows]
+    assert names[0] == "k-means of 8 x 8 patches"
+    assert names[-2:] == ["VQ", "FSQ"]
+    for name in ("JPEG", "WEBP"):
+        assert {f"{name}, headers counted", f"{name}, headers left out"} < set(names)
+    patches, ours = rows[0], rows[-2]
     assert patches["tokens"] == ours["tokens"] == 64
     assert patches["bits"] == ours["bits"] == 640
     assert ours["gain_db"] == pytest.approx(ours["psnr_drawn"] - patches["psnr_drawn"], abs=0.011)
@@ -49,7 +45,7 @@ def test_our_row_stands_beside_its_peers(stills: Stills, tmp_path: Path) -> None
         ours["psnr_drawn_mean"] - patches["psnr_drawn_mean"], abs=0.011
     )
     assert ours["is_reached"] is False  # four steps
-    assert "is_reached" not in rows[6]
+    assert "is_reached" not in rows[-1]
     assert ours["steps"] == 4
     assert len(list(tmp_path.glob("*/originals_above_decoded.png"))) == 2
 
@@ -83,6 +79,9 @@ def test_codecs_spend_the_bits_or_the_nearest_more(stills: Stills, name: str, bi
     assert float((decoded - stills.held_out).square().mean()) < 0.01
     _, without = at_bits(codec, stills.held_out, bits, has_header=False)
     assert without >= bits
+    small, fewer = at_bits(codec, stills.held_out, 1, has_header=True, shrink=4)
+    assert small.shape == stills.held_out.shape
+    assert fewer < bits
     _, most = at_bits(codec, stills.held_out, 10**9, has_header=True)
     assert spent < most < math.inf
 
