@@ -21,6 +21,7 @@ from tokenizers_vq.motion.features import MotionFeatures
 from tokenizers_vq.motion.normaliser import Normaliser
 from tokenizers_vq.motion.patches import PrincipalPatches
 from tokenizers_vq.quantizers import ResidualVQ
+from tokenizers_vq.quantizers.beam import beam_codes
 from tokenizers_vq.trainable import Preview, TokenizerOutput, TrainableTokenizer
 
 _POSES = 4  # a token
@@ -47,6 +48,8 @@ class MotionRVQ(TrainableTokenizer):
         world_weight: of the loss on joints in the world, from the first pose on, by path and heading.
         velocity_weight: of the loss on the joints' velocities; a metre a second counts this much.
         decay, commitment, revive_below, quantizer_dropout, shares_codebook, seed: of the quantizer, see ResidualVQ.
+        beam: codings that `encode` keeps at each level, of which the best whole one wins; training and validation
+            losses take the nearest code of each level.
 
     Raises:
         ValueError: sizes below 1, or arguments that ResidualVQ refuses.
@@ -72,10 +75,12 @@ class MotionRVQ(TrainableTokenizer):
         quantizer_dropout: float = 0.2,
         shares_codebook: bool = False,
         seed: int = 0,
+        beam: int = 1,
     ) -> None:
         super().__init__()
-        if min(width, num_blocks) < 1:
-            raise ValueError(f"width={width} and num_blocks={num_blocks} must be at least 1")
+        if min(width, num_blocks, beam) < 1:
+            raise ValueError(f"width={width}, num_blocks={num_blocks} and beam={beam} must be at least 1")
+        self._beam = beam
         self._spec = TokenSpec(
             codebook_size,
             num_codebooks,
@@ -126,7 +131,9 @@ class MotionRVQ(TrainableTokenizer):
     def encode(self, media: Tensor | Sequence[Any], lengths: Tensor | None = None) -> list[Tensor]:
         """Codes, list of (n, Q) int64, of motions."""
         features_BTF, num_tokens_B, _ = self._features(media, lengths)
-        codes_BNQ = self.quantizer.encode(self._latents(features_BTF, num_tokens_B))
+        latents_BND = self._latents(features_BTF, num_tokens_B)
+        codes_BNQ = beam_codes(latents_BND.flatten(0, 1), self.quantizer.code_vectors(), self._beam)
+        codes_BNQ = codes_BNQ.unflatten(0, latents_BND.shape[:2])
         return [codes[:count] for codes, count in zip(codes_BNQ, num_tokens_B.tolist())]
 
     @torch.no_grad()

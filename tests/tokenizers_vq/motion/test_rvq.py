@@ -102,6 +102,22 @@ def test_it_starts_from_principal_components() -> None:
     assert all(torch.equal(a, b) for a, b in zip(linear, tokenizer.patches.parameters()))
 
 
+def test_a_beam_loses_less() -> None:
+    torch.manual_seed(0)
+    sizes = {"max_length": 8, "width": 16, "num_blocks": 1, "codebook_size": 16, "num_codebooks": 4}
+    tokenizer = MotionRVQ(FEATURES, **sizes)
+    motions = walks(32, 32, 32, 32)
+    tokenizer.train()(motions)
+    wide = MotionRVQ(FEATURES, **sizes, beam=8)
+    wide.load_state_dict(tokenizer.state_dict())
+    features, num_tokens, _ = tokenizer._features(motions, None)
+    latents = tokenizer._latents(features, num_tokens)
+    found = [torch.stack(one.eval().encode(motions)) for one in (tokenizer, wide)]
+    assert torch.equal(found[0], tokenizer.quantizer.encode(latents))
+    left = [float((tokenizer.quantizer.decode(codes) - latents).detach().square().mean()) for codes in found]
+    assert left[1] < 0.98 * left[0]
+
+
 def test_levels(tokenizer: MotionRVQ) -> None:
     codes = tokenizer.encode(walks(9, 17))
     whole, same = tokenizer.decode(codes), tokenizer.decode_levels(codes, 3)
