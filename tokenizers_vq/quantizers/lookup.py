@@ -79,7 +79,8 @@ def _first_largest(scores_NC: Tensor) -> tuple[Tensor, Tensor]:
         top_N, index_N = scores_NC.max(dim=1)
         return top_N, index_N
     # A maximum without its index is several times as fast on CPUs: the index is looked for in one run alone.
-    runs_NRC = scores_NC.view(rows, -1, _RUN)
-    top_N, run_N = runs_NRC.amax(dim=2).max(dim=1)
-    run_NC = runs_NRC[torch.arange(rows), run_N]
-    return top_N, run_N * _RUN + run_NC.argmax(dim=1)
+    runs_MC = scores_NC.view(-1, _RUN)
+    run_N = runs_MC.amax(dim=1).view(rows, -1).argmax(dim=1)
+    place_N = torch.arange(rows).mul_(columns // _RUN).add_(run_N)
+    top_N, index_N = runs_MC.index_select(0, place_N).max(dim=1)
+    return top_N, index_N.add_(run_N, alpha=_RUN)
