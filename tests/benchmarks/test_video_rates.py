@@ -83,3 +83,12 @@ def test_a_quick_run_has_all_rows():
     assert {row["tokens"] for row in trained} == {144}
     assert all("gain_db" in row for row in trained if row["is_ours"])
     assert not any(row["is_ours"] for row in found if row["case"] in ("H.264", "H.265"))
+
+
+def test_one_case_can_be_asked_for_alone():
+    found = list(rows(Budget(is_quick=True, only=("C-ViViT",))))
+    assert [(row["case"], row["corpus"]) for row in found] == [
+        ("C-ViViT, 5 x 8 x 8", "clips"),
+        ("C-ViViT, 5 x 8 x 8", "moving digits"),
+    ]
+    assert not any("gain_db" in row for row in found)
