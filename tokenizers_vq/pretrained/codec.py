@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import torch
@@ -14,6 +16,26 @@ from torchaudio.functional import resample
 from tokenizers_vq.audio.waveforms import pad_waveforms
 from tokenizers_vq.checks import residual_codes
 from tokenizers_vq.contract import Tokenizer, TokenSpec
+from tokenizers_vq.pretrained.public import load_public, plain_config, public_class
+
+
+@dataclass(frozen=True)
+class CodecSizes:
+    """Geometry of a codec.
+
+    Attributes:
+        rate: samples a second that it was trained on.
+        hop: samples a token.
+        codebook_size: codes of each codebook.
+        most_codebooks: codebooks that it has.
+        fewest_codebooks: how many of the first it cannot do without.
+    """
+
+    rate: int
+    hop: int
+    codebook_size: int
+    most_codebooks: int
+    fewest_codebooks: int = 1
 
 
 class PretrainedCodec(Tokenizer):
@@ -23,51 +45,73 @@ class PretrainedCodec(Tokenizer):
     whole tokens, so it is up to one token longer than the clip that was encoded.
 
     Args:
-        model: the codec, in eval mode.
-        rate: samples a second that it was trained on.
-        hop: samples a token.
-        codebook_size: codes of each codebook.
-        most_codebooks: codebooks that the codec has.
-        num_codebooks: how many of them are used, from the first; all where None.
+        config: of the model in transformers.
+        num_codebooks: how many codebooks are used, from the first; all where None.
         max_length: longest clip, in tokens.
         resample_from: samples a second of the clips that are given and given back, resampled on the way; None for
             clips at the codec's own rate. Files of another rate than this are refused where they are read.
 
     Raises:
-        ValueError: numbers out of range.
+        ValueError: transformers is missing; numbers out of range; a codec whose codes alone give no clip back.
     """
 
     media: ClassVar[str] = "audio"
 
+    family: ClassVar[str]
+    """The model is transformers' <family>Model, its configuration <family>Config."""
+
     def __init__(
         self,
-        model: Any,
-        rate: int,
-        hop: int,
-        codebook_size: int,
-        most_codebooks: int,
-        num_codebooks: int | None,
-        max_length: int,
-        resample_from: int | None,
+        config: Mapping[str, Any],
+        num_codebooks: int | None = None,
+        max_length: int = 1500,
+        resample_from: int | None = None,
     ) -> None:
         super().__init__()
-        used = most_codebooks if num_codebooks is None else num_codebooks
-        if not 1 <= used <= most_codebooks:
+        made = public_class("transformers", f"{self.family}Config").from_dict(dict(config))
+        self.model = public_class("transformers", f"{self.family}Model")(made).requires_grad_(False).eval()
+        sizes = self.sizes()
+        used = sizes.most_codebooks if num_codebooks is None else num_codebooks
+        if not sizes.fewest_codebooks <= used <= sizes.most_codebooks:
             raise ValueError(
-                f"num_codebooks={num_codebooks}, expected 1 to {most_codebooks}, as many as the codec has"
+                f"num_codebooks={num_codebooks}, expected {sizes.fewest_codebooks} to {sizes.most_codebooks}: those "
+                "that the codec has"
             )
         if resample_from is not None and resample_from < 1:
             raise ValueError(f"resample_from={resample_from}, expected samples a second, or None")
-        self.model = model.requires_grad_(False).eval()
-        self.rate, self.hop, self.media_rate = rate, hop, resample_from or rate
+        self.rate, self.hop, self.media_rate = sizes.rate, sizes.hop, resample_from or sizes.rate
         self._spec = TokenSpec(
-            codebook_size,
+            sizes.codebook_size,
             used,
             axes=("t",),
             max_length=max_length,
-            stride=(hop * self.media_rate / rate,),
+            stride=(self.hop * self.media_rate / self.rate,),
             rate=self.media_rate,
         )
+
+    @classmethod
+    def from_public(cls, source: Path | str, **settings: Any) -> Self:
+        """Build from a folder or hub id.
+
+        Args:
+            source: see above.
+            settings: other arguments of the class.
+
+        Raises:
+            ValueError: no such model, or weights that do not fit; as the class.
+        """
+        model = load_public("transformers", f"{cls.family}Model", source)
+        codec = cls(plain_config(model.config), **settings)
+        codec.model.load_state_dict(model.state_dict())
+        return codec
+
+    @abstractmethod
+    def sizes(self) -> CodecSizes:
+        """Geometry of `self.model`.
+
+        Raises:
+            ValueError: a model whose codes alone give no clip back.
+        """
 
     @property
     def spec(self) -> TokenSpec:

@@ -2,63 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, Self
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tokenizers_vq.pretrained.codec import PretrainedCodec
-from tokenizers_vq.pretrained.public import load_public, plain_config, public_class
+from tokenizers_vq.pretrained.codec import CodecSizes, PretrainedCodec
 
 
 class PretrainedDac(PretrainedCodec):
-    """A DAC, such as descript/dac_16khz, dac_24khz or dac_44khz.
+    """A DAC, such as descript/dac_16khz, dac_24khz or dac_44khz; arguments as `PretrainedCodec`."""
 
-    Args:
-        config: of transformers' DacModel.
-        num_codebooks, max_length, resample_from: see `PretrainedCodec`.
+    family: ClassVar[str] = "Dac"
 
-    Raises:
-        ValueError: transformers is missing; as `PretrainedCodec`.
-    """
-
-    def __init__(
-        self,
-        config: Mapping[str, Any],
-        num_codebooks: int | None = None,
-        max_length: int = 1500,
-        resample_from: int | None = None,
-    ) -> None:
-        made = public_class("transformers", "DacConfig").from_dict(dict(config))
-        super().__init__(
-            public_class("transformers", "DacModel")(made),
-            made.sampling_rate,
-            made.hop_length,
-            made.codebook_size,
-            made.n_codebooks,
-            num_codebooks,
-            max_length,
-            resample_from,
-        )
-
-    @classmethod
-    def from_public(cls, source: Path | str, **settings: Any) -> Self:
-        """Build from a folder or hub id.
-
-        Args:
-            source: see above.
-            settings: other arguments of the class.
-
-        Raises:
-            ValueError: no such model, or weights that do not fit; as the class.
-        """
-        model = load_public("transformers", "DacModel", source)
-        codec = cls(plain_config(model.config), **settings)
-        codec.model.load_state_dict(model.state_dict())
-        return codec
+    def sizes(self) -> CodecSizes:
+        """See `PretrainedCodec`."""
+        made = self.model.config
+        return CodecSizes(made.sampling_rate, made.hop_length, made.codebook_size, made.n_codebooks)
 
     def encode_clips(self, clips: Tensor) -> Tensor:
         """See `PretrainedCodec`."""

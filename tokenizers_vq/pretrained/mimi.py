@@ -2,72 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, Self
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from tokenizers_vq.pretrained.codec import PretrainedCodec
-from tokenizers_vq.pretrained.public import load_public, plain_config, public_class
+from tokenizers_vq.pretrained.codec import CodecSizes, PretrainedCodec
 
 
 class PretrainedMimi(PretrainedCodec):
-    """A Mimi, such as kyutai/mimi.
+    """A Mimi, such as kyutai/mimi, of whose 32 codebooks Moshi uses 8; arguments as `PretrainedCodec`."""
 
-    Args:
-        config: of transformers' MimiModel.
-        num_codebooks, max_length, resample_from: see `PretrainedCodec`; Moshi uses 8 of the 32 codebooks.
+    family: ClassVar[str] = "Mimi"
 
-    Raises:
-        ValueError: transformers is missing; as `PretrainedCodec`.
-    """
-
-    def __init__(
-        self,
-        config: Mapping[str, Any],
-        num_codebooks: int | None = None,
-        max_length: int = 750,
-        resample_from: int | None = None,
-    ) -> None:
-        made = public_class("transformers", "MimiConfig").from_dict(dict(config))
-        if num_codebooks is not None and num_codebooks < made.num_semantic_quantizers:
-            raise ValueError(
-                f"num_codebooks={num_codebooks}, expected at least the {made.num_semantic_quantizers} semantic ones"
-            )
-        super().__init__(
-            public_class("transformers", "MimiModel")(made),
-            made.sampling_rate,
-            made.frame_size,
-            made.codebook_size,
-            made.num_quantizers,
-            num_codebooks,
-            max_length,
-            resample_from,
-        )
-
-    @classmethod
-    def from_public(cls, source: Path | str, **settings: Any) -> Self:
-        """Build from a folder or hub id.
-
-        Args:
-            source: see above.
-            settings: other arguments of the class.
-
-        Raises:
-            ValueError: no such model, or weights that do not fit; as the class.
-        """
-        model = load_public("transformers", "MimiModel", source)
-        codec = cls(plain_config(model.config), **settings)
-        codec.model.load_state_dict(model.state_dict())
-        return codec
-
-    @property
-    def fewest_codebooks(self) -> int:
-        """The semantic ones."""
-        count: int = self.model.config.num_semantic_quantizers
-        return count
+    def sizes(self) -> CodecSizes:
+        """See `PretrainedCodec`; the semantic codebooks are always used."""
+        made = self.model.config
+        counts = (made.num_quantizers, made.num_semantic_quantizers)
+        return CodecSizes(made.sampling_rate, made.frame_size, made.codebook_size, *counts)
 
     def encode_clips(self, clips: Tensor) -> Tensor:
         """See `PretrainedCodec`."""

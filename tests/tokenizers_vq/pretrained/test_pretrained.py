@@ -63,8 +63,15 @@ def test_fewer_codebooks_are_the_first_ones(make):
     (few,), (all_of_them,) = make(num_codebooks=2).encode([CLIP]), make().encode([CLIP])
     assert torch.equal(few, all_of_them[:, :2])
     assert make(num_codebooks=2).code_vectors().shape[:2] == (2, 16)
-    with pytest.raises(ValueError, match="expected 1 to 3"):
-        make(num_codebooks=4)
+    for wrong in (0, 4):
+        with pytest.raises(ValueError, match="expected 1 to 3"):
+            make(num_codebooks=wrong)
+
+
+def test_semantic_codebooks_are_not_left_out():
+    config = tiny.mimi().config()["config"] | {"num_semantic_quantizers": 2}
+    with pytest.raises(ValueError, match="num_codebooks=1, expected 2 to 3"):
+        PretrainedMimi(config, num_codebooks=1)
 
 
 @pytest.mark.parametrize("make", CODECS)
