@@ -49,6 +49,8 @@ def linear(x_NI: Tensor, weight_OI: Tensor, bias_O: Tensor | None = None) -> Ten
         or not is_onednn_faster()
     ):
         return F.linear(x_NI, weight_OI, bias_O)
+    # Matrices with gaps between their rows would take oneDNN's reference kernels, hundreds of times slower.
+    x_NI, weight_OI = x_NI.contiguous(), weight_OI.contiguous()
     if torch.compiler.is_compiling() or torch.is_grad_enabled():
         return linear_op(x_NI, weight_OI, bias_O)
     return _multiply(x_NI, weight_OI, bias_O)

@@ -62,6 +62,16 @@ def test_a_row_does_not_depend_on_the_others() -> None:
 
 
 @pytest.mark.usefixtures("onednn")
+def test_matrices_with_gaps_between_rows() -> None:
+    x, weight, _ = operands(20, 400, 300)
+    given = (x[:, 100:228], weight[:, 7:135])
+    ours, theirs = linear(*given), F.linear(*given)
+    torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
+    for one, other in zip(*(torch.autograd.grad(y.square().sum(), (x, weight)) for y in (ours, theirs))):
+        torch.testing.assert_close(one, other, atol=2e-3, rtol=1e-4)
+
+
+@pytest.mark.usefixtures("onednn")
 def test_no_rows() -> None:
     _, weight, bias = operands(1, 128, 200)
     x = torch.zeros(0, 128, requires_grad=True)
