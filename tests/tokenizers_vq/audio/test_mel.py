@@ -82,3 +82,12 @@ def test_lengths_belong_to_padded_batches():
 def test_wrong_arguments_are_named():
     with pytest.raises(ValueError, match="num_blocks=0"):
         MelVQ(num_blocks=0)
+
+
+def test_the_first_codebooks_decode_alone(tokenizer):
+    codes = tokenizer.encode(clips(3000, 8000))
+    few = tokenizer.decode([one[:, :2] for one in codes])
+    assert [s.shape for s in few] == [s.shape for s in tokenizer.decode(codes)]
+    assert not torch.equal(few[0], tokenizer.decode(codes)[0])
+    with pytest.raises(ValueError, match="of 0 codebooks, expected 1 to 4"):
+        tokenizer.decode([one[:, :0] for one in codes])

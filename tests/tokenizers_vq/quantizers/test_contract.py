@@ -192,3 +192,13 @@ def test_wrong_shapes_are_named(maker):
         maker()(torch.randn(2, 5))
     with pytest.raises(ValueError, match="is_valid of shape"):
         maker()(latents(), torch.ones(3, dtype=torch.bool))
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_the_first_codebooks_decode_alone_where_it_is_said(make):
+    quantizer = make().eval()
+    x = torch.randn(2, 5, quantizer.dim, generator=torch.Generator().manual_seed(0))
+    codes = quantizer.encode(x)
+    assert 1 <= quantizer.fewest_codebooks <= quantizer.num_codebooks
+    for count in range(quantizer.fewest_codebooks, quantizer.num_codebooks + 1):
+        assert quantizer.decode(codes[..., :count]).shape == x.shape
