@@ -122,7 +122,8 @@ class CausalAttention(nn.Module):
             if not past.is_start:
                 k, v = torch.cat([past.of(self), torch.stack([k, v])], dim=-2)
             reached = max(0, k.shape[-2] - (self.window - 1))
-            past.keep(self, torch.stack([k, v])[..., reached:, :])
+            # Stacked last: a view of all steps would keep them all in memory.
+            past.keep(self, torch.stack([k[..., reached:, :], v[..., reached:, :]]))
         bias = self.bias(q.shape[2], k.shape[2]).to(q.dtype)
         y = scaled_dot_product_attention(q, k, v, attn_mask=bias)
         return self.proj(rearrange(y, "n h t d -> n t (h d)"))

@@ -112,6 +112,7 @@ def test_the_memory_of_a_film_has_a_bound():
         past.move_on()
     kept = [past.of(block.attn) for block in tokenizer.encoder_time.blocks]
     assert [tuple(one.shape) for one in kept] == [(2, 6, 2, 3, 8)] * 2
+    assert all(one.untyped_storage().nbytes() == one.nbytes for one in kept)
 
 
 def test_decode_is_what_the_loss_saw():
@@ -129,6 +130,14 @@ def test_the_last_layer_makes_the_later_frames():
     (gradient,) = torch.autograd.grad(out.loss, tokenizer.last_layer())
     assert gradient.shape[0] == STRIDE * 3 * 4 * 4
     assert gradient.abs().sum() > 0
+
+
+def test_it_trains_in_bfloat16():
+    tokenizer = made().train()
+    with torch.autocast("cpu", torch.bfloat16):
+        out = tokenizer(film(5)[None])
+    out.loss.backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in tokenizer.parameters())
 
 
 class Blinking(L.LightningDataModule):
