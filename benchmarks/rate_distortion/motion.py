@@ -28,7 +28,7 @@ Row = dict[str, Any]
 GOAL_MM = 30.0
 _CONFIGS = Path(__file__).parents[2] / "configs"
 _PEER_WINDOWS = 2048
-_QUICK_WINDOWS = 256
+_QUICK_WINDOWS, _QUICK_HELD_OUT = 64, 4
 
 
 def rows(budget: Budget) -> Iterator[Row]:
@@ -51,6 +51,7 @@ def rows(budget: Budget) -> Iterator[Row]:
     spent = {"steps": fitted.steps, "cpu_s": fitted.cpu_s, "wall_s": fitted.wall_s}
     for split in ("val", "test"):
         motions = data.corpus.motions(data.corpus.windows(split))
+        motions = motions[:_QUICK_HELD_OUT] if budget.is_quick else motions
         yield from _our_rows(tokenizer, split, motions, spent)
         for case, book in books.items():
             for level in range(1, tokenizer.spec.num_codebooks + 1):
