@@ -73,6 +73,8 @@ class StepLoader:
             batch_size=None,
             sampler=range(self.start, self.num_steps),
             num_workers=self.num_workers,
+            # Copies from page-locked memory to a GPU go on while it computes.
+            pin_memory=torch.cuda.is_available(),
             # Its own, or each pass would draw from the global one and move the model's dropout.
             generator=torch.Generator(),
         )

@@ -17,6 +17,7 @@ _HOMES = {
     "save_checkpoint": "maskmm.checkpoint",
     "FeatureExtractor": "maskmm.features",
     "MaskedTransformer": "maskmm.model",
+    "ScalarMix": "maskmm.scalar_mix",
     "TransformerConfig": "maskmm.model",
     "Vocabulary": "maskmm.vocabulary",
 }

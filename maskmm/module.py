@@ -130,6 +130,7 @@ class MaskedModule(lightning.LightningModule):
                 "means of means would weigh parts by their packing; use a datamodule and collate that make the parts "
                 "of a step together (PairedTokens and Packer do), or set 1"
             )
+        self.model.at_step(self.global_step)
         output = self._answer(self.objective, self.model, batch, self.key.at(self.global_step))
         loss = total_loss(output.parts, self._counts_of_step(batch, output), self.weights)
         self._log_part(loss, output, batch_idx % num_parts, num_parts)
@@ -153,16 +154,6 @@ class MaskedModule(lightning.LightningModule):
         is_sharded = self.trainer.world_size > 1
         self.log("train/loss", loss, prog_bar=True, sync_dist=is_sharded, reduce_fx="sum")
         self.log_dict({name: value / count for name, (value, count) in self._step_sums.items() if count})
-
-    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
-        """The batch on its device.
-
-        Lightning knows how to move tensors without waiting, not packed batches: it would wait at each of their tensors
-        for all that the device still has to do.
-        """
-        if isinstance(batch, MaskedSequence):
-            return batch.to(device, non_blocking=True)
-        return super().transfer_batch_to_device(batch, device, dataloader_idx)
 
     def on_validation_epoch_start(self) -> None:
         """Start the sums of this validation."""

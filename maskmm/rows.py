@@ -9,10 +9,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from maskmm.sequence import TokenSequence
+from tokenizers_vq.contract import TensorRecord
 
 
 @dataclass(frozen=True)
-class AskedRows:
+class AskedRows(TensorRecord):
     """Rows that the last layer answers for.
 
     Attributes:
@@ -46,16 +47,9 @@ class AskedRows:
         """Where each of the rows, all of which are asked, lies among the asked ones; int64 of the same shape."""
         return torch.searchsorted(self.index, rows)
 
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> AskedRows:
-        """The same rows on another device."""
-        return AskedRows(
-            self.index.to(device, non_blocking=non_blocking),
-            self.cu_seqlens.to(device, non_blocking=non_blocking),
-        )
-
 
 @dataclass(frozen=True)
-class EncodedRows:
+class EncodedRows(TensorRecord):
     """Rows that the encoder sees, where others are left out.
 
     Attributes:
@@ -71,12 +65,6 @@ class EncodedRows:
         """The rows that is_encoded (N,) bool names."""
         index = is_encoded.nonzero().flatten()
         return cls(index, sequence.select_rows(index))
-
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> EncodedRows:
-        """The same rows on another device."""
-        return EncodedRows(
-            self.index.to(device, non_blocking=non_blocking), self.sequence.to(device, non_blocking)
-        )
 
 
 def is_wholly_masked(sequence: TokenSequence) -> Tensor:

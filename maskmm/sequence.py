@@ -14,11 +14,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from maskmm.vocabulary import Vocabulary
-from tokenizers_vq.contract import SegmentTable, TokenBatch
+from tokenizers_vq.contract import SegmentTable, TensorRecord, TokenBatch
 
 
 @dataclass(frozen=True)
-class TokenSequence:
+class TokenSequence(TensorRecord):
     """Packed rows; sample b owns rows cu_seqlens[b] : cu_seqlens[b + 1].
 
     Attributes:
@@ -105,27 +105,6 @@ class TokenSequence:
         is_mine = self.modality == self.vocabulary.index(name)
         rank = is_mine.cumsum(0) - 1
         return value[rank[index[is_mine[index]]]]
-
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> TokenSequence:
-        """The same sequence on another device."""
-
-        def move(value: Tensor) -> Tensor:
-            return value.to(device, non_blocking=non_blocking)
-
-        return replace(
-            self,
-            ids=move(self.ids),
-            modality=move(self.modality),
-            position=move(self.position),
-            segment=move(self.segment),
-            sample=move(self.sample),
-            cu_seqlens=move(self.cu_seqlens),
-            segments=self.segments.to(device, non_blocking),
-            sample_id=move(self.sample_id),
-            inputs={name: move(value) for name, value in self.inputs.items()},
-            condition_ids=None if self.condition_ids is None else move(self.condition_ids),
-            group=None if self.group is None else move(self.group),
-        )
 
 
 def take_samples(sequence: TokenSequence, index: Tensor) -> TokenSequence:

@@ -21,7 +21,7 @@ LEVELS = (
     {"schedules", "sequence", "rows", "ranking"},
     {"nn", "masking", "filling", "packing"},
     {"checkpoint", "model"},
-    {"decoding", "features", "objectives"},
+    {"decoding", "features", "objectives", "scalar_mix"},
     {"module", "compiling", "callbacks", "optim", "sample_logger"},
     {"pipeline"},
     {"interop", "evaluation"},

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 from maskmm.checkpoint.manifest import CONFIG_NAME, Manifest, ModelEntry, file_sha256
 from maskmm.model import MaskedTransformer, TransformerConfig
+from maskmm.nn.draws import FORMER_COUNTERS
 from maskmm.vocabulary import Vocabulary
 from tokenizers_vq.contract import Tokenizer, load_tokenizer
 from tokenizers_vq.contract.described import find_class
@@ -129,7 +130,7 @@ def _model(
     if not path.is_file():
         raise ValueError(f"{path} does not exist: the folder is half-copied; copy it again")
     try:
-        weights = load_file(path)
+        weights = {key: v for key, v in load_file(path).items() if key not in FORMER_COUNTERS}
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{path} is truncated or no safetensors file: {error}; copy it again") from error
     wanted = {key: tuple(value.shape) for key, value in model.state_dict().items()}

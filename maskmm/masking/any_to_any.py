@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from maskmm.masking.base import MaskedSequence, Masking, masked_at
-from maskmm.ranking import rank_within
+from maskmm.masking.hiding import EachCode, Hiding
 from maskmm.schedules import CosineSchedule, MaskSchedule
 from maskmm.sequence import TokenSequence
 from tokenizers_vq.contract import Key
@@ -21,7 +21,7 @@ class AnyToAnyMasking(Masking):
     A sample with M modalities has a single target with probability `single_target`, else 2 .. M targets (uniform); a
     sample with one modality has that as its target, which is unconditional generation. Length labels are always
     targets, and alone: the other modalities of such a sample are conditions. Every segment of a target hides exactly
-    max(1, round(gamma(u) n Q)) of its n Q codes, each (position, codebook) on its own.
+    max(1, round(gamma(u) n Q)) of its n Q codes, each (position, codebook) on its own, or about as many by `hiding`.
 
     Args:
         schedule: gamma, for all modalities.
@@ -29,6 +29,7 @@ class AnyToAnyMasking(Masking):
         single_target: probability of one target where several modalities are present.
         condition_noise: conditions hide a share of their codes drawn from [0, condition_noise); they are not asked.
             It is an augmentation that keeps reading from memorising items.
+        hiding: which codes of a segment; each on its own where not given, `WholeGroups` for whole words.
 
     Raises:
         ValueError: a probability outside [0, 1].
@@ -40,6 +41,7 @@ class AnyToAnyMasking(Masking):
         schedules: Mapping[str, MaskSchedule] | None = None,
         single_target: float = 0.8,
         condition_noise: float = 0.0,
+        hiding: Hiding | None = None,
     ) -> None:
         if not 0.0 <= single_target <= 1.0 or not 0.0 <= condition_noise < 1.0:
             raise ValueError(
@@ -49,6 +51,7 @@ class AnyToAnyMasking(Masking):
         self.schedules = dict(schedules or {})
         self.single_target = single_target
         self.condition_noise = condition_noise
+        self.hiding = hiding or EachCode()
 
     def __call__(self, sequence: TokenSequence, key: Key) -> MaskedSequence:
         """Mask one packed batch; the same for a sample id and key wherever the sample lies."""
@@ -59,7 +62,7 @@ class AnyToAnyMasking(Masking):
         u_S = key.fold("ratio").uniform(sample_id, table.modality)
         noise_S = self.condition_noise * key.fold("noise").uniform(sample_id, table.modality)
         ratio_S = torch.where(is_target_S, self._ratios(sequence, u_S), noise_S)
-        is_masked = self._hide(sequence, ratio_S, is_target_S, key.fold("slot"))
+        is_masked = self.hiding(sequence, ratio_S, is_target_S.long(), key.fold("slot"))
         # Special rows belong to segment -1, which finds the False at the end.
         is_target_row = F.pad(is_target_S, (0, 1))[sequence.segment]
         return masked_at(sequence, is_masked, is_masked & is_target_row[:, None])
@@ -88,16 +91,3 @@ class AnyToAnyMasking(Masking):
             is_mine = sequence.segments.modality == sequence.vocabulary.index(name) - 1
             ratio_S = torch.where(is_mine, schedule(u_S), ratio_S)
         return ratio_S
-
-    @staticmethod
-    def _hide(sequence: TokenSequence, ratio_S: Tensor, is_target_S: Tensor, key: Key) -> Tensor:
-        """(N, Q) bool: round(ratio n Q) codes of every segment, at least one of a target's."""
-        row, codebook = (sequence.has_codebook() & (sequence.segment >= 0)[:, None]).nonzero(as_tuple=True)
-        segment = sequence.segment[row]
-        counters = (sequence.sample_id[sequence.sample[row]], sequence.row_in_sample()[row], codebook)
-        rank = rank_within(segment, key.uniform(*counters))
-        num_slots_S = torch.bincount(segment, minlength=len(sequence.segments))
-        num_masked_S = (ratio_S * num_slots_S).round().long().clamp(min=is_target_S.long())
-        is_masked = torch.zeros(sequence.ids.shape, dtype=torch.bool)
-        is_masked[row, codebook] = rank < num_masked_S[segment]
-        return is_masked

@@ -12,11 +12,11 @@ from torch import Tensor
 from maskmm.rows import AskedRows, EncodedRows
 from maskmm.sequence import TokenSequence
 from maskmm.vocabulary import Vocabulary
-from tokenizers_vq.contract import Key
+from tokenizers_vq.contract import Key, TensorRecord
 
 
 @dataclass(frozen=True)
-class TargetRows:
+class TargetRows(TensorRecord):
     """The questions of one (modality, codebook): indices made off the training step.
 
     Attributes:
@@ -34,16 +34,9 @@ class TargetRows:
     part: Tensor
     is_real: Tensor
 
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> TargetRows:
-        """The same questions on another device."""
-        moved = (
-            t.to(device, non_blocking=non_blocking) for t in (self.rows, self.codes, self.part, self.is_real)
-        )
-        return TargetRows(self.name, self.codebook, *moved)
-
 
 @dataclass(frozen=True)
-class MaskedSequence:
+class MaskedSequence(TensorRecord):
     """A masked training batch.
 
     Attributes:
@@ -132,29 +125,6 @@ class MaskedSequence:
             for codebook in range(m.spec.num_codebooks)
         ]
         return torch.cat(lists)
-
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> MaskedSequence:
-        """The same batch on another device (Lightning calls this)."""
-
-        def move(value: Tensor | None) -> Tensor | None:
-            return None if value is None else value.to(device, non_blocking=non_blocking)
-
-        asked, encoded = self.asked, self.encoded
-        return MaskedSequence(
-            self.inputs.to(device, non_blocking),
-            self.mask_kind.to(device, non_blocking=non_blocking),
-            self.targets.to(device, non_blocking=non_blocking),
-            self.is_target.to(device, non_blocking=non_blocking),
-            self.part.to(device, non_blocking=non_blocking),
-            move(self.order),
-            move(self.group),
-            move(self.is_encoded),
-            self.part_names,
-            tuple(t.to(device, non_blocking) for t in self.target_rows),
-            move(self.step_counts),
-            None if asked is None else asked.to(device, non_blocking),
-            None if encoded is None else encoded.to(device, non_blocking),
-        )
 
 
 def _filled(

@@ -32,10 +32,10 @@ class PreNormBlock(nn.Module):
 
     def forward(self, x_ND: Tensor, context: LayerContext) -> Tensor:
         """(N, D) -> (N, D); (R, D) where R rows are asked."""
-        keep = context.keep or (None, None)
+        draws = context.draws
         branch_ND = self.attention.answer(self.attention_norm(x_ND), context)
-        x_ND = self.attention_residual(context.answering(x_ND), branch_ND, keep[0])
-        return self.ffn_residual(x_ND, self.ffn(self.ffn_norm(x_ND)), keep[1])
+        x_ND = self.attention_residual(context.answering(x_ND), branch_ND, draws[0])
+        return self.ffn_residual(x_ND, self.ffn(self.ffn_norm(x_ND)), draws[1])
 
 
 class PostNormBlock(nn.Module):
@@ -57,10 +57,10 @@ class PostNormBlock(nn.Module):
 
     def forward(self, x_ND: Tensor, context: LayerContext) -> Tensor:
         """(N, D) -> (N, D); (R, D) where R rows are asked."""
-        keep = context.keep or (None, None)
+        draws = context.draws
         branch_ND = self.attention.answer(x_ND, context)
-        x_ND = self.attention_norm(self.attention_residual(context.answering(x_ND), branch_ND, keep[0]))
-        return self.ffn_norm(self.ffn_residual(x_ND, self.ffn(x_ND), keep[1]))
+        x_ND = self.attention_norm(self.attention_residual(context.answering(x_ND), branch_ND, draws[0]))
+        return self.ffn_norm(self.ffn_residual(x_ND, self.ffn(x_ND), draws[1]))
 
 
 class ParallelBlock(nn.Module):
@@ -80,11 +80,11 @@ class ParallelBlock(nn.Module):
 
     def forward(self, x_ND: Tensor, context: LayerContext) -> Tensor:
         """(N, D) -> (N, D); (R, D) where R rows are asked."""
-        keep = context.keep or (None, None)
+        draws = context.draws
         normed_ND = self.norm(x_ND)
         branch_ND = self.attention.answer(normed_ND, context)
-        x_ND = self.attention_residual(context.answering(x_ND), branch_ND, keep[0])
-        return self.ffn_residual(x_ND, self.ffn(context.answering(normed_ND)), keep[1])
+        x_ND = self.attention_residual(context.answering(x_ND), branch_ND, draws[0])
+        return self.ffn_residual(x_ND, self.ffn(context.answering(normed_ND)), draws[1])
 
 
 def build_block(config: TransformerConfig, layer: int) -> nn.Module:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from maskmm.nn.bias.base import BoundBias
+from maskmm.nn.draws import NOTHING, LayerDraws, draws_of_rows
 from maskmm.nn.layout import AttentionLayout
 from maskmm.rows import AskedRows
 
@@ -19,21 +20,19 @@ class LayerContext:
         layout: who may attend to whom, with the layer's window.
         angles: (cos, sin) of the rotary positions, each (N, 1, K / 2); None = none.
         bias: what is added to attention scores; None = nothing.
-        keep: factors (N, 1) of the attention's and the feed-forward's output, 0 where drop path leaves a sample's
-            branch out; None = no drop path.
-        asked: rows that the layer answers for, all others being only seen; None = all. `keep` then has these rows.
+        draws: what training leaves out of the attention's and the feed-forward's output.
+        asked: rows that the layer answers for, all others being only seen; None = all. `draws` then has these rows.
     """
 
     layout: AttentionLayout
     angles: tuple[Tensor, Tensor] | None = None
     bias: BoundBias | None = None
-    keep: tuple[Tensor, Tensor] | None = None
+    draws: LayerDraws = NOTHING
     asked: AskedRows | None = None
 
     def asking(self, asked: AskedRows) -> LayerContext:
         """The same surroundings of a layer that answers for some rows alone."""
-        keep = None if self.keep is None else (self.keep[0][asked.index], self.keep[1][asked.index])
-        return replace(self, keep=keep, asked=asked)
+        return replace(self, draws=draws_of_rows(self.draws, asked.index), asked=asked)
 
     def answering(self, x_ND: Tensor) -> Tensor:
         """The rows that the layer answers for."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 
 from maskmm.nn.bias import PositionBias
 from maskmm.nn.context import LayerContext
 from maskmm.nn.coordinates import coordinates
+from maskmm.nn.draws import NOTHING, LayerDraws
 from maskmm.nn.layout import AttentionLayout
 from maskmm.nn.rotary import AxialRotary
 from maskmm.nn.transformer_config import TransformerConfig
@@ -20,7 +23,7 @@ def layer_contexts(
     rotary: AxialRotary | None,
     local_rotary: AxialRotary | None,
     biases: nn.ModuleList,
-    keep: Tensor | None = None,
+    draws: Sequence[LayerDraws] | None = None,
     rows: Tensor | None = None,
 ) -> list[LayerContext]:
     """One context a layer.
@@ -31,7 +34,7 @@ def layer_contexts(
         layout: who may attend to whom; over `rows` where these are given.
         rotary, local_rotary: angles of layers without and with a window.
         biases: none, one that all layers share, or one a layer.
-        keep: (L, 2, N, 1) of drop path, see `LayerContext`.
+        draws: of each layer and of the rows that the layers see; None = none.
         rows: (M,) int64, the rows that the layers see; None = all. Each stays where it is in the whole.
     """
     place_NA = coordinates(sequence, config.positions.source)
@@ -46,7 +49,7 @@ def layer_contexts(
             layout.with_window(window),
             angles if window is None else local,
             bound[layer % len(bound)] if bound else None,
-            None if keep is None else (keep[layer, 0], keep[layer, 1]),
+            NOTHING if draws is None else draws[layer],
         )
         for layer, window in enumerate(map(config.attention.window_of, range(config.depth)))
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
@@ -10,6 +10,7 @@ from maskmm.nn.bias import build_biases
 from maskmm.nn.block import build_block
 from maskmm.nn.context import LayerContext
 from maskmm.nn.contexts import layer_contexts
+from maskmm.nn.draws import LayerDraws
 from maskmm.nn.initial_weights import start_weights
 from maskmm.nn.layout import AttentionLayout
 from maskmm.nn.linear import Linear
@@ -61,6 +62,7 @@ class LightDecoder(nn.Module):
         layout: AttentionLayout,
         asked: AskedRows | None,
         run: RunBlock,
+        draws: Sequence[LayerDraws] | None,
     ) -> Tensor:
         """Features for the head.
 
@@ -72,6 +74,7 @@ class LightDecoder(nn.Module):
             layout: attention over all rows.
             asked: rows that answer; None = all.
             run: how a block is run.
+            draws: of each layer and all rows; None = none.
 
         Returns:
             (R, D) of the asked rows, or (N, D).
@@ -79,7 +82,7 @@ class LightDecoder(nn.Module):
         # Under autocast the linear layers give half precision; the stream is not theirs.
         x_NW = self.enter_left_out(embedded_ND).to(embedded_ND.dtype)
         x_NW = x_NW.index_copy(0, encoded.index, self.enter_encoded(encoded_MD).to(x_NW.dtype))
-        contexts = layer_contexts(self.config, sequence, layout, self.rotary, None, self.biases)
+        contexts = layer_contexts(self.config, sequence, layout, self.rotary, None, self.biases, draws)
         if asked is not None:
             contexts[-1] = contexts[-1].asking(asked)
         for block, context in zip(self.blocks, contexts):

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from maskmm.nn.config import ResidualConfig
+from maskmm.nn.draws import BranchDraws, HashedDropout
 
 
 class Residual(nn.Module):
@@ -21,19 +22,19 @@ class Residual(nn.Module):
         super().__init__()
         self.alpha = alpha
         self.has_half_stream = config.has_half_stream
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = HashedDropout(width, config.dropout)
         start = config.layer_scale
         self.scale = None if start is None else nn.Parameter(torch.full((width,), start))
 
-    def forward(self, x_ND: Tensor, branch_ND: Tensor, keep_N1: Tensor | None) -> Tensor:
-        """(N, D), (N, D), (N, 1) -> (N, D)."""
+    def forward(self, x_ND: Tensor, branch_ND: Tensor, draws: BranchDraws) -> Tensor:
+        """(N, D), (N, D) and draws of the N rows -> (N, D)."""
         if self.has_half_stream:
             x_ND = x_ND.to(branch_ND.dtype)
-        branch_ND = self.dropout(branch_ND)
+        branch_ND = self.dropout(branch_ND, draws.noise)
         if self.scale is not None:
             branch_ND = branch_ND * self.scale
             # The scale is float32, and so is its product.
             branch_ND = branch_ND.to(x_ND.dtype) if self.has_half_stream else branch_ND
-        if keep_N1 is not None:
-            branch_ND = branch_ND * keep_N1.to(branch_ND.dtype)
+        if draws.keep is not None:
+            branch_ND = branch_ND * draws.keep.to(branch_ND.dtype)
         return (x_ND if self.alpha == 1.0 else self.alpha * x_ND) + branch_ND

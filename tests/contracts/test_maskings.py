@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from maskmm.masking.any_to_any import AnyToAnyMasking
 from maskmm.masking.base import MaskedSequence, Masking
 from maskmm.masking.continuous import InputsInsteadOfCodes
+from maskmm.masking.hiding import WholeGroups
 from maskmm.masking.left_out import LeaveOutMasked
 from maskmm.sequence import TokenSequence, pack, take_samples
 from tests.contracts.discovery import subclasses
@@ -17,7 +18,11 @@ from tests.contracts.random_batches import QUICK, batches, vocabularies
 from tokenizers_vq.contract import Key
 
 EXAMPLES: dict[type[Masking], list[Masking]] = {
-    AnyToAnyMasking: [AnyToAnyMasking(), AnyToAnyMasking(single_target=0.3, condition_noise=0.4)],
+    AnyToAnyMasking: [
+        AnyToAnyMasking(),
+        AnyToAnyMasking(single_target=0.3, condition_noise=0.4),
+        AnyToAnyMasking(hiding=WholeGroups()),
+    ],
     InputsInsteadOfCodes: [InputsInsteadOfCodes(AnyToAnyMasking())],
     LeaveOutMasked: [LeaveOutMasked(AnyToAnyMasking())],
 }

@@ -1,4 +1,4 @@
-"""Gradients accumulated over the parts of a step are those of the whole step."""
+"""Gradients accumulated over the parts of a step are those of the whole step, dropout and drop path among them."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from maskmm.packing import Packer
 from tests.maskmm.training import TINY, build_data, build_module, build_trainer, write_toy_data
 from tokenizers_vq.contract import Key, ModalitySource, TokenBatch, TokenBudget
 
+LEAVING_OUT = replace(TINY, depth=2, residual=ResidualConfig(dropout=0.2, drop_path=0.3))
+
 
 @pytest.fixture
 def sources(tmp_path: Path) -> list[ModalitySource]:
@@ -24,7 +26,7 @@ def sources(tmp_path: Path) -> list[ModalitySource]:
 
 def fit(folder: Path, sources: list[ModalitySource], num_parts: int, **data: Any) -> dict[str, torch.Tensor]:
     """Weights and what was logged after six steps."""
-    module = build_module(sources, transformer=replace(TINY, residual=ResidualConfig()))
+    module = build_module(sources, transformer=LEAVING_OUT)
     trainer = build_trainer(
         folder, max_steps=6, accumulate_grad_batches=num_parts, log_every_n_steps=3, val_check_interval=100
     )

@@ -175,7 +175,7 @@ def sources(tmp_path: Path) -> list[ModalitySource]:
 
 def test_training_is_that_of_eager(sources: list[ModalitySource], tmp_path: Path) -> None:
     def fit(compilation: CompileConfig | None) -> dict[str, Any]:
-        transformer = replace(TINY, residual=ResidualConfig())
+        transformer = replace(TINY, residual=ResidualConfig(dropout=0.2, drop_path=0.3), depth=2)
         module = build_module(sources, transformer=transformer, compilation=compilation)
         collate = Packer(sources, AnyToAnyMasking(), budget=TokenBudget(96, 32), target_capacity=96)
         data = build_data(tmp_path, sources, collate=collate, batch_size=2, buffer_size=40, num_steps=6)

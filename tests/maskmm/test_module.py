@@ -183,3 +183,12 @@ def test_without_cls_module_and_packer_agree_or_say_so(sources: list[ModalitySou
     assert len(pipeline.generate({"text": ["a seven"]}, ["image"])["image"]) == 1
     with pytest.raises(ValueError, match="pack it with model.vocabulary"):
         build_trainer(tmp_path, max_steps=2).fit(build_module(sources), data)
+
+
+def test_a_fit_warns_of_nothing(
+    sources: list[ModalitySource], tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    build_trainer(tmp_path, max_steps=2).fit(
+        build_module(sources), build_data(tmp_path, sources, num_steps=2)
+    )
+    assert [str(w.message) for w in recwarn if issubclass(w.category, UserWarning)] == []

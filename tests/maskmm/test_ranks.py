@@ -33,7 +33,7 @@ folder, world_size, batches_by = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3
 torch.set_num_threads(1)
 names = ("image", "text", "speech")
 sources = [ModalitySource(name, str(folder / "tokenizers" / name)) for name in names]
-module = build_module(sources, transformer=replace(TINY, residual=ResidualConfig()))
+module = build_module(sources, transformer=replace(TINY, depth=2, residual=ResidualConfig(dropout=0.2, drop_path=0.3)))
 strategy, num_parts, batches = "ddp" if world_size > 1 else "auto", 1, {{"batch_size": 7}}
 if batches_by == "packs":
     packer = Packer(sources, AnyToAnyMasking(), budget=TokenBudget(64, 32))

@@ -75,3 +75,28 @@ def hidden_slots(
     else:
         count = round(condition_noise * float(key.fold("noise").uniform(sample_id, modality)) * len(slots))
     return [(row, codebook) for _, row, codebook in sorted(slots)[:count]]
+
+
+def whole_groups(sequence: TokenSequence, ratio: Tensor, least: Tensor, key: Key) -> Tensor:
+    """(N, Q) bool: groups of each segment in random order until enough is hidden, the last one by its probability."""
+    is_hidden = torch.zeros(sequence.ids.shape, dtype=torch.bool)
+    for segment in range(len(sequence.segments)):
+        sample = int(sequence.segments.sample[segment])
+        sample_id, first = int(sequence.sample_id[sample]), int(sequence.cu_seqlens[sample])
+        modality = int(sequence.segments.modality[segment])
+        groups: dict[tuple[str, int, int], list[int]] = {}
+        for codebook in range(sequence.vocabulary.modalities[modality].spec.num_codebooks):
+            for row in (sequence.segment == segment).nonzero().flatten().tolist():
+                group = -1 if sequence.group is None else int(sequence.group[row])
+                name = ("alone", row, codebook) if group < 0 else ("group", group, codebook)
+                groups.setdefault(name, []).append(row)
+        num_codes = sum(len(rows) for rows in groups.values())
+        count = max(int(least[segment]), round(float(ratio[segment]) * num_codes))
+        named = [(sample_id, rows[0] - first, name[2], rows) for name, rows in groups.items()]
+        done = 0
+        for place, (*counters, rows) in enumerate(sorted(named, key=lambda g: float(key.uniform(*g[:3])))):
+            is_taken = done + float(key.fold("edge").uniform(*counters)) * len(rows) < count
+            if is_taken or (place == 0 and int(least[segment])):
+                is_hidden[rows, counters[2]] = True
+            done += len(rows)
+    return is_hidden

@@ -6,6 +6,7 @@ from tokenizers_vq.contract.described import Described
 from tokenizers_vq.contract.randomness import Key
 from tokenizers_vq.contract.source import ModalitySource
 from tokenizers_vq.contract.spec import Modality, TokenSpec
+from tokenizers_vq.contract.tensors import TensorRecord
 from tokenizers_vq.contract.tokenizer import Codes, Quantized, Tokenizer, load_tokenizer
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "Quantized",
     "SegmentTable",
     "StepCollate",
+    "TensorRecord",
     "TokenBatch",
     "TokenBudget",
     "TokenSpec",

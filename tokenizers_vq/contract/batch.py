@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 
 from tokenizers_vq.contract.spec import Modality
+from tokenizers_vq.contract.tensors import TensorRecord
 
 Sample = Mapping[str, "Tensor | Sequence[Tensor]"]
 
 
 @dataclass(frozen=True)
-class SegmentTable:
+class SegmentTable(TensorRecord):
     """One row per segment, in packing order (samples ascending).
 
     Attributes:
@@ -37,14 +38,9 @@ class SegmentTable:
     def __len__(self) -> int:
         return self.sample.shape[0]
 
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> SegmentTable:
-        """The same table on another device."""
-        columns = (self.sample, self.modality, self.start, self.shape)
-        return SegmentTable(*(t.to(device, non_blocking=non_blocking) for t in columns))
-
 
 @dataclass(frozen=True)
-class TokenBatch:
+class TokenBatch(TensorRecord):
     """Flat tokens of B samples; a sample may lack a modality or have several segments of one.
 
     Attributes:

@@ -9,6 +9,7 @@ from torch import Tensor
 from maskmm.nn.block import PreNormBlock
 from maskmm.nn.config import AttentionConfig, FeedForwardConfig, ResidualConfig
 from maskmm.nn.context import LayerContext
+from maskmm.nn.draws import BranchDraws
 from maskmm.nn.layout import AttentionLayout
 from maskmm.nn.query_key_norm import QueryKeyNorm
 from maskmm.nn.rotary import AxialRotary
@@ -85,5 +86,6 @@ def test_dropout_is_on_both_branches() -> None:
     block = PreNormBlock(config(dropout=0.999999)).train()
     x_ND = torch.randn(3, WIDTH)
     cos, sin = AxialRotary(WIDTH // HEADS, 1, base=100.0)(torch.zeros(3, 1, dtype=torch.int64))
-    context = LayerContext(AttentionLayout.build(torch.tensor([0, 3])), (cos, sin))
+    draws = BranchDraws(noise=torch.tensor([1 << 20, -7, 3], dtype=torch.int32))
+    context = LayerContext(AttentionLayout.build(torch.tensor([0, 3])), (cos, sin), draws=(draws, draws))
     assert torch.equal(block(x_ND, context), x_ND)
