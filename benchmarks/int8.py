@@ -1,6 +1,7 @@
 """int8 inference against float32, the same weights (row 7 of the speed goals).
 
 python -m benchmarks.int8 [--quick] [--mode cpu|wall] [--out FILE]
+Where oneDNN multiplies float32 faster than torch's own choice does (`maskmm.nn.linear`), against both.
 Nothing is timed unless the features differ by less than 2.5 %: mean over rows of |difference| / |features|.
 """
 
@@ -16,17 +17,24 @@ from benchmarks.encoders import Samples, gated_rotary, one_pass
 from benchmarks.harness import Case, main
 from benchmarks.work import trunk_flops
 from maskmm.nn.int8 import quantize
+from maskmm.nn.linear import is_onednn_faster
 
 
 def cases(is_quick: bool) -> Iterator[Case]:
     """Full lengths; d256, where little is to be gained, too where there is time."""
-    yield _case(768, 12, [512], 2.0)
+    yield from _cases(768, 12, [512], 2.0)
     if not is_quick:
-        yield _case(768, 12, [512] * 4, 2.0)
-        yield _case(256, 6, [512] * 4, 1.3)
+        yield from _cases(768, 12, [512] * 4, 2.0)
+        yield from _cases(256, 6, [512] * 4, 1.3)
 
 
-def _case(width: int, depth: int, lengths: list[int], goal: float) -> Case:
+def _cases(width: int, depth: int, lengths: list[int], goal: float) -> Iterator[Case]:
+    yield _case(width, depth, lengths, goal, has_onednn=False)
+    if is_onednn_faster():
+        yield _case(width, depth, lengths, goal, has_onednn=True)
+
+
+def _case(width: int, depth: int, lengths: list[int], goal: float, has_onednn: bool) -> Case:
     torch.manual_seed(0)
     plain = gated_rotary(width, depth, 512)
     sequence = Samples.make(lengths, 512, plain.vocabulary).sequence
@@ -37,7 +45,8 @@ def _case(width: int, depth: int, lengths: list[int], goal: float) -> Case:
         return fast.forward_features(sequence)
 
     def peer() -> Tensor:
-        return plain.forward_features(sequence)
+        with torch.backends.mkldnn.flags(enabled=has_onednn):
+            return plain.forward_features(sequence)
 
     def check() -> None:
         with torch.no_grad():
@@ -46,7 +55,7 @@ def _case(width: int, depth: int, lengths: list[int], goal: float) -> Case:
         assert error < 0.025, f"relative error {error:.4f}"
 
     return Case(
-        f"int8, d{width} L{depth}, forward",
+        f"int8, d{width} L{depth}, forward, against float32 of {'oneDNN' if has_onednn else 'torch as it is'}",
         one_pass(ours, fast, is_training=False),
         one_pass(peer, plain, is_training=False),
         check,
