@@ -66,6 +66,9 @@ EMOJI = (
     Case("VQGAN f8, FSQ", "emoji_fsq", share=0.25, goal_usage=0.9),
     Case("VQGAN f8, LFQ", "emoji_lfq", share=0.25, goal_usage=0.9),
     Case("VQGAN f4, VQ", "emoji_vqgan", share=0.2, changes={"stem_stride": 2, "width": 32}),
+    Case("ViT f8, cosine VQ", "emoji_vit", share=0.15),
+    Case("ViT 1-D, cosine VQ", "emoji_vit_1d", share=0.15),
+    Case("dVAE f8, Gumbel-softmax", "emoji_dvae", share=0.15),
 )
 PHOTOS = (
     Case("VQGAN f8, VQ", "emoji_vqgan", share=0.25),
@@ -88,7 +91,7 @@ def compare(
 
     Args:
         stills: pictures.
-        cases: tokenizers of one codebook on a grid.
+        cases: tokenizers of one codebook; one without a place for each token has no peers of its own.
         budget: of each.
         precision: of the trainings.
     """
@@ -98,14 +101,15 @@ def compare(
         module = case.module(budget.seed)
         spec = module.tokenizer.spec
         assert spec.grid is not None and None not in spec.grid
-        rate = Rate(int(spec.stride[0]), math.prod(int(side or 0) for side in spec.grid), spec.codebook_size)
-        if rate not in peers:
+        side = int(spec.stride[0]) if spec.stride else None
+        rate = Rate(side, math.prod(int(length or 0) for length in spec.grid), spec.codebook_size)
+        if side is not None and rate not in peers:
             peers[rate] = patch_row(stills, rate, budget)
             told = [peers[rate], *codec_rows(stills, rate.bits)]
             yield from (shared | peer for peer in told if budget.wants(peer["case"]))
         if budget.wants(case.name):
             row = rate.columns() | _trained_row(case, module, stills, budget, precision)
-            yield shared | row | _verdict(case, row, peers[rate])
+            yield shared | row | _verdict(case, row, peers.get(rate))
 
 
 def _trained_row(case: Case, module: TokenizerModule, stills: Stills, budget: Budget, precision: Any) -> Row:
@@ -131,12 +135,12 @@ def _trained_row(case: Case, module: TokenizerModule, stills: Stills, budget: Bu
     } | stills.score(decoded)
 
 
-def _verdict(case: Case, row: Row, patches: Row) -> Row:
+def _verdict(case: Case, row: Row, patches: Row | None) -> Row:
     """PSNR over the k-means codebook's, in both ways of pooling, and whether what is required was reached."""
     kind = "psnr_drawn" if "psnr_drawn" in row else "psnr"
-    gains = {
-        f"gain{suffix}_db": round(row[kind + suffix] - patches[kind + suffix], 2) for suffix in ("", "_mean")
-    }
+    gains = {}
+    if patches is not None:  # 1-D tokens have no patch
+        gains = {f"gain{way}_db": round(row[kind + way] - patches[kind + way], 2) for way in ("", "_mean")}
     wanted = []
     if case.goal_db is not None:
         wanted.append(min(gains.values()) >= case.goal_db)

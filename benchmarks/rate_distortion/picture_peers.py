@@ -18,15 +18,15 @@ _SHRINKS = (1, 2, 4)
 
 
 class Rate(NamedTuple):
-    """What a tokenizer on a grid emits.
+    """What a tokenizer emits.
 
     Attributes:
-        patch_size: pixels of a side of a token.
+        patch_size: pixels of a side of a token; None where a token stands for no place.
         tokens: a picture.
         codes: of the codebook.
     """
 
-    patch_size: int
+    patch_size: int | None
     tokens: int
     codes: int
 
@@ -42,6 +42,7 @@ class Rate(NamedTuple):
 
 def patch_row(stills: Stills, rate: Rate, budget: Budget) -> dict[str, Any]:
     """A k-means codebook of patches, as many tokens and codes."""
+    assert rate.patch_size is not None
     start = time.process_time()
     peer = PatchKMeans(stills.train, rate.patch_size, rate.codes, budget.seed, 1 if budget.is_quick else 30)
     spent = time.process_time() - start
