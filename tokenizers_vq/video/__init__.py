@@ -4,6 +4,6 @@ from tokenizers_vq.video.base import VideoTokenizer
 from tokenizers_vq.video.causal_cnn import CausalVideoCNN
 from tokenizers_vq.video.comparison import FrameComparison
 from tokenizers_vq.video.cvivit import CViViT
-from tokenizers_vq.video.inflation import inflate, inflate_folder
+from tokenizers_vq.video.inflation import inflate
 
-__all__ = ["CViViT", "CausalVideoCNN", "FrameComparison", "VideoTokenizer", "inflate", "inflate_folder"]
+__all__ = ["CViViT", "CausalVideoCNN", "FrameComparison", "VideoTokenizer", "inflate"]

@@ -159,23 +159,31 @@ class VideoTokenizer(TrainableTokenizer):
             past.move_on()
 
     @torch.no_grad()
-    def decode_chunks(self, pieces: Iterable[Tensor]) -> Iterator[Tensor]:
+    def decode_chunks(self, pieces: Iterable[Tensor], length: int | None = None) -> Iterator[Tensor]:
         """Frames of a film whose codes come in pieces, as from `encode_chunks`; together they are what `decode` gives.
 
         Args:
             pieces: codes (n, Y, X, Q) each, in order, of any lengths up to max_length.
+            length: frames of the film, after which no more come; all that the tokens stand for where not given.
 
         Yields:
             (T, C, H, W) float32 in [0, 1]: 1 + (n - 1) temporal_stride frames, and n temporal_stride of later pieces.
 
         Raises:
-            ValueError: as `decode`, when it comes to the piece; no pieces at all.
+            ValueError: as `decode`, when it comes to the piece; no pieces at all, or fewer frames than `length`.
         """
-        past = Past()
+        past, done = Past(), 0
         for codes in code_pieces(pieces, self.spec):
             codes = codes.to(next(self.parameters()).device)
-            yield self._pixels(self.videos(self.quantizer.decode(codes[None]), past)[0])
+            frames = self._pixels(self.videos(self.quantizer.decode(codes[None]), past)[0])
+            frames = frames if length is None else frames[: length - done]
+            if len(frames) == 0:
+                return
+            yield frames
+            done += len(frames)
             past.move_on()
+        if length is not None and done < length:
+            raise ValueError(f"the codes stand for {done} frames, expected at least length={length}")
 
     def forward(self, media: Tensor | Sequence[Tensor], lengths: Tensor | None = None) -> TokenizerOutput:
         """Training forward; reconstruction and target (B, C, T, H, W) in about [-1, 1], zero after the last token."""

@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Self
+from pathlib import Path
+from typing import Any, ClassVar, Self
 
 from einops import rearrange
 from torch import Tensor, nn
 
-from tokenizers_vq.contract.described import arguments_of, rebuild
+from tokenizers_vq.contract.described import rebuild
 from tokenizers_vq.layers.causal_video import CausalDecoder, CausalEncoder, CausalPlan
 from tokenizers_vq.layers.convolutional import check_widths
+from tokenizers_vq.layers.inflation import inflated_weights
 from tokenizers_vq.layers.past import Past
 from tokenizers_vq.quantizers import Quantizer
 from tokenizers_vq.video.base import VideoTokenizer
 from tokenizers_vq.vision.pixel_loss import PixelLoss
+from tokenizers_vq.vision.vqgan import VQGAN
 
 
 class CausalVideoCNN(VideoTokenizer):
@@ -48,10 +51,13 @@ class CausalVideoCNN(VideoTokenizer):
         max_length: tokens along time of the longest video.
         rate: frames a second of all videos.
         loss: of pixels; L1 + L2 where not given.
+        inflate_from: folder of a VQGAN of the same plan, whose weights this one starts from in training, see `inflate`.
 
     Raises:
-        ValueError: sizes that do not fit together.
+        ValueError: sizes that do not fit together; a folder of no VQGAN or of one of another plan.
     """
+
+    training_only: ClassVar[tuple[str, ...]] = ("inflate_from",)
 
     def __init__(
         self,
@@ -68,6 +74,7 @@ class CausalVideoCNN(VideoTokenizer):
         max_length: int = 16,
         rate: float = 25.0,
         loss: PixelLoss | None = None,
+        inflate_from: Path | str | None = None,
     ) -> None:
         widths = tuple(width * factor for factor in multipliers)
         check_widths(widths, num_blocks, stem_stride)
@@ -84,6 +91,8 @@ class CausalVideoCNN(VideoTokenizer):
         )
         self.encoder = CausalEncoder(plan, quantizer.dim)
         self.decoder = CausalDecoder(plan, quantizer.dim)
+        if inflate_from is not None:
+            self.load_state_dict(inflated_weights(VQGAN.load(inflate_from).state_dict(), self.state_dict()))
 
     def latents(self, x_BCTHW: Tensor, past: Past | None = None) -> Tensor:
         """(B, n, Y, X, D) of videos in [-1, 1]."""
@@ -101,6 +110,6 @@ class CausalVideoCNN(VideoTokenizer):
         """A copy with the same weights for videos of another size or length; its spec and fingerprint are others."""
         changes: dict[str, Any] = {"image_size": image_size, "max_length": max_length}
         given = {name: value for name, value in changes.items() if value is not None}
-        other = type(self)(**rebuild(arguments_of(self) | given))
+        other = type(self)(**rebuild(self.config() | given))
         other.load_state_dict(self.state_dict())
         return other.to(self.last_layer().device).train(self.training)

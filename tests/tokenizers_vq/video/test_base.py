@@ -99,6 +99,17 @@ def test_films_in_pieces_of_any_length(sizes: list[int]) -> None:
     torch.testing.assert_close(decoded[: len(film)][::2], film[::2], atol=0.03, rtol=0)
 
 
+def test_a_decoded_film_ends_where_it_should() -> None:
+    (film,) = videos(10)
+    codes = list(made().encode_chunks(film.split(3)))
+    whole = torch.cat(list(made().decode_chunks(codes)))
+    assert len(whole) == 11
+    for length in (10, 5, 1):
+        assert torch.equal(torch.cat(list(made().decode_chunks(codes, length))), whole[:length])
+    with pytest.raises(ValueError, match="11 frames"):
+        list(made().decode_chunks(codes, 12))
+
+
 def test_pieces_are_regrouped_to_whole_tokens() -> None:
     grid = FrameGrid((8, 8), 1, stride=3, max_tokens=2)
     (film,) = videos(17)

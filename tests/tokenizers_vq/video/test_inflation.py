@@ -5,13 +5,10 @@ from typing import Any
 
 import pytest
 import torch
-from jsonargparse import ArgumentParser
 from torch import Tensor
 
-from tokenizers_vq.contract import load_tokenizer
 from tokenizers_vq.quantizers import FSQ, LFQ, ProjectedQuantizer, VectorQuantizer
-from tokenizers_vq.training import TokenizerModule
-from tokenizers_vq.video import inflate, inflate_folder
+from tokenizers_vq.video import CausalVideoCNN, inflate
 from tokenizers_vq.vision import VQGAN, PixelLoss, ViTTokenizer
 
 
@@ -85,28 +82,36 @@ def test_what_is_taken_over() -> None:
     assert all(p[:, :, :-1].abs().sum() > 0 for p in slices)  # training takes the past into use
 
 
-def test_a_config_inflates_a_folder(tmp_path: Path) -> None:
+def test_a_config_names_the_folder_to_start_from(tmp_path: Path) -> None:
     image = image_tokenizer()
     image.save(tmp_path / "image")
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_subclass_arguments(TokenizerModule, "model")
-    made = {
-        "class_path": "tokenizers_vq.video.inflate_folder",
-        "init_args": {"folder": str(tmp_path / "image"), "time_strides": [2, 2], "max_length": 3},
-    }
-    config = parser.parse_object(
-        {"model": {"class_path": "TokenizerModule", "init_args": {"tokenizer": made}}}
-    )
-    instantiate = getattr(parser, "instantiate", parser.instantiate_classes)  # older releases have the latter
-    video = instantiate(config).model.tokenizer
+
+    def started(folder: str, **changes: Any) -> CausalVideoCNN:
+        settings: dict[str, Any] = {"quantizer": VectorQuantizer(16, 4), "image_size": 16, "width": 8}
+        settings |= {"multipliers": (1, 2), "num_blocks": 1, "stem_stride": 2, "time_strides": (2, 2)}
+        return CausalVideoCNN(**(settings | changes), inflate_from=tmp_path / folder).eval()
+
+    video = started("image")
     assert torch.equal(video.encode([images(1)])[0], image.encode(images(1)))
-    video.eval().save(tmp_path / "video")
-    assert load_tokenizer(tmp_path / "video").spec.max_length == 3
+    video.save(tmp_path / "video")
+    (tmp_path / "image").rename(tmp_path / "moved")  # a trained tokenizer needs it no more
+    assert torch.equal(
+        CausalVideoCNN.load(tmp_path / "video").encode([images(1)])[0], image.encode(images(1))
+    )
+    assert video.at(max_length=3).spec.max_length == 3
     ViTTokenizer(VectorQuantizer(16, 4), 16, patch_size=4, width=16, depth=1, num_heads=2).save(
         tmp_path / "vit"
     )
-    with pytest.raises(ValueError, match="expected a VQGAN"):
-        inflate_folder(tmp_path / "vit", (2, 2))
+    for folder, changes, named in [
+        ("vit", {}, "expected a VQGAN"),
+        ("none", {}, "does not exist"),
+        ("moved", {"num_blocks": 2}, "has no weights"),
+        ("moved", {"stem_stride": 1}, "expected"),
+        ("moved", {"width": 16}, "same channels, width"),
+        ("moved", {"quantizer": VectorQuantizer(32, 4)}, "quantizer"),
+    ]:
+        with pytest.raises(ValueError, match=named):
+            started(folder, **changes)
 
 
 def test_other_tokenizers_are_refused() -> None:
