@@ -14,6 +14,7 @@ from torch import Tensor
 from benchmarks.harness import Case, main
 from maskmm.model import MaskedTransformer, TransformerConfig
 from maskmm.nn.config import AttentionConfig, FeedForwardConfig
+from maskmm.nn.linear import linear
 from maskmm.vocabulary import Vocabulary
 from tokenizers_vq.contract import Modality, TokenSpec
 
@@ -93,7 +94,7 @@ def _slices(width: int, num_rows: int) -> Case:
         return torch.stack(losses).sum()
 
     def whole() -> Tensor:
-        logits = F.linear(features[: len(joint)], model.embedding.codes.weight, model.head_bias)
+        logits = linear(features[: len(joint)], model.embedding.codes.weight, model.head_bias)
         return F.cross_entropy(logits, joint, reduction="sum")
 
     def check() -> None:

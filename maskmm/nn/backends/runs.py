@@ -61,6 +61,8 @@ def for_each_run(q: Tensor, k: Tensor, v: Tensor, runs: Sequence[Run], attend_ru
             rearrange(t, "(b l) h k -> b h l k", b=run.count) for t in (q_run, k_run, v_run)
         )
         outputs.append(rearrange(attend_run(q_BHLK, k_BHLK, v_BHLK, run), "b h l k -> (b l) h k"))
+    if len(outputs) == 1:
+        return outputs[0]
     return torch.cat(outputs) if outputs else torch.zeros_like(q)
 
 
