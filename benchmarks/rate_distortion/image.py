@@ -96,20 +96,25 @@ def compare(
         precision: of the trainings.
     """
     shared: Row = {"medium": "image", "corpus": stills.name}
-    peers: dict[Rate, Row] = {}
+    patches: dict[Rate, Row] = {}
+    told: set[float] = set()
     for case in cases:
         module = case.module(budget.seed)
         spec = module.tokenizer.spec
         assert spec.grid is not None and None not in spec.grid
         side = int(spec.stride[0]) if spec.stride else None
         rate = Rate(side, math.prod(int(length or 0) for length in spec.grid), spec.codebook_size)
-        if side is not None and rate not in peers:
-            peers[rate] = patch_row(stills, rate, budget)
-            told = [peers[rate], *codec_rows(stills, rate.bits)]
-            yield from (shared | peer for peer in told if budget.wants(peer["case"]))
-        if budget.wants(case.name):
+        is_trained = budget.wants(case.name)
+        if side is not None and rate not in patches and (is_trained or budget.wants(rate.patch_case)):
+            patches[rate] = patch_row(stills, rate, budget)
+            if budget.wants(rate.patch_case):
+                yield shared | patches[rate]
+        if side is not None and rate.bits not in told:
+            told.add(rate.bits)
+            yield from (shared | row for row in codec_rows(stills, rate.bits, budget))
+        if is_trained:
             row = rate.columns() | _trained_row(case, module, stills, budget, precision)
-            yield shared | row | _verdict(case, row, peers.get(rate))
+            yield shared | row | _verdict(case, row, patches.get(rate))
 
 
 def _trained_row(case: Case, module: TokenizerModule, stills: Stills, budget: Budget, precision: Any) -> Row:

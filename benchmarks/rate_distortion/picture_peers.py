@@ -35,6 +35,11 @@ class Rate(NamedTuple):
         """Of a picture, all codes alike."""
         return self.tokens * math.log2(self.codes)
 
+    @property
+    def patch_case(self) -> str:
+        """Name of the row of patches at this rate."""
+        return f"k-means of {self.patch_size} x {self.patch_size} patches"
+
     def columns(self) -> dict[str, Any]:
         """Tokens, codes and bits."""
         return {"tokens": self.tokens, "codes": self.codes, "bits": self.bits}
@@ -48,16 +53,17 @@ def patch_row(stills: Stills, rate: Rate, budget: Budget) -> dict[str, Any]:
     spent = time.process_time() - start
     codes = peer.encode(stills.held_out)
     return (
-        {"case": f"k-means of {rate.patch_size} x {rate.patch_size} patches", "is_ours": False}
+        {"case": rate.patch_case, "is_ours": False}
         | rate.columns()
         | {"usage": round(codes.unique().numel() / rate.codes, 3), "train_cpu_s": round(spent, 1)}
         | stills.score(peer.decode(codes))
     )
 
 
-def codec_rows(stills: Stills, bits: float) -> Iterator[dict[str, Any]]:
+def codec_rows(stills: Stills, bits: float, budget: Budget) -> Iterator[dict[str, Any]]:
     """JPEG and WebP, headers counted and left out; also of a smaller picture where that is nearer in bits."""
-    for codec, has_header in product(_CODECS, (True, False)):
+    asked = [codec for codec in _CODECS if not budget.only or any(codec.name in text for text in budget.only)]
+    for codec, has_header in product(asked, (True, False)):
         found = {
             shrink: at_bits(codec, stills.held_out, math.ceil(bits), has_header, shrink)
             for shrink in _SHRINKS
@@ -67,4 +73,5 @@ def codec_rows(stills: Stills, bits: float) -> Iterator[dict[str, Any]]:
             decoded, spent = found[shrink]
             size = "" if shrink == 1 else f" of 1/{shrink} the size"
             name = f"{codec.name}{size}, headers {'counted' if has_header else 'left out'}"
-            yield {"case": name, "is_ours": False, "bits": round(spent, 1)} | stills.score(decoded)
+            if budget.wants(name):
+                yield {"case": name, "is_ours": False, "bits": round(spent, 1)} | stills.score(decoded)
