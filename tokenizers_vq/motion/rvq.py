@@ -64,9 +64,9 @@ class MotionRVQ(TrainableTokenizer):
         width: int = 256,
         num_blocks: int = 3,
         codebook_size: int = 512,
-        code_dim: int = 64,
+        code_dim: int = 128,
         num_codebooks: int = 6,
-        joints_weight: float = 5.0,
+        joints_weight: float = 30.0,
         world_weight: float = 2.0,
         velocity_weight: float = 0.1,
         decay: float = 0.98,
@@ -243,7 +243,7 @@ class MotionRVQ(TrainableTokenizer):
             torch.arange(_ROWS_A_CODE * self.spec.codebook_size)[:, None], torch.arange(3)
         )
         one, other, share = draw.to(rows_ND).unbind(dim=1)
-        pick = [(index * len(rows_ND)).long() for index in (one, other)]
+        pick = [(index * len(rows_ND)).long().clamp(max=len(rows_ND) - 1) for index in (one, other)]
         self.quantizer(torch.lerp(rows_ND[pick[0]], rows_ND[pick[1]], share[:, None])[:, None])
 
     def _decode_features(self, codes: Sequence[Tensor]) -> list[Tensor]:
