@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +16,11 @@ from tokenizers_vq.contract import BatchTransform, Key, Modality, SegmentTable, 
 
 
 def token_batch(
-    store: TokenStore, modalities: Sequence[Modality], items: Mapping[str, Tensor], sample_id: Tensor
+    store: TokenStore,
+    modalities: Sequence[Modality],
+    items: Mapping[str, Tensor],
+    sample_id: Tensor,
+    inputs: Sequence[str] = (),
 ) -> TokenBatch:
     """One segment of each modality for each sample, without a loop over samples.
 
@@ -25,12 +29,14 @@ def token_batch(
         modalities: in the order that segments take within a sample.
         items: modality name -> (B,) int64 item numbers.
         sample_id: (B,) int64.
+        inputs: modalities whose continuous inputs come along.
     """
     codes, shapes = {}, []
     for modality in modalities:
         codes[modality.name], shape = store.gather(modality.name, items[modality.name])
         shapes.append(shape)
-    return _joined(modalities, codes, shapes, sample_id)
+    batch = _joined(modalities, codes, shapes, sample_id)
+    return replace(batch, inputs={name: store.gather_inputs(name, items[name]) for name in inputs})
 
 
 def outline_batch(
@@ -76,6 +82,7 @@ class PairedSamples:
         plan: which anchor item each draw is.
         key: of the pairing and the transforms.
         transforms: applied in order.
+        inputs: modalities whose continuous inputs come along.
     """
 
     store: TokenStore
@@ -84,6 +91,7 @@ class PairedSamples:
     plan: BatchPlan
     key: Key
     transforms: list[BatchTransform]
+    inputs: tuple[str, ...] = ()
 
     def items(self, draws: Tensor) -> dict[str, Tensor]:
         """Modality -> (b,) int64 item numbers of draws (b,)."""
@@ -92,7 +100,7 @@ class PairedSamples:
 
     def tokens(self, draws: Tensor) -> TokenBatch:
         """The samples as they are stored."""
-        return token_batch(self.store, self.modalities, self.items(draws), draws)
+        return token_batch(self.store, self.modalities, self.items(draws), draws, self.inputs)
 
     def transformed(self, draws: Tensor, key: Key) -> TokenBatch:
         """The samples as they are packed."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ def pretokenize_digits(
     num_speech_views: int = 1,
     seed: int = 0,
     batch_size: int = 256,
+    inputs: Mapping[str, Tokenizer] | None = None,
 ) -> None:
     """Write the token stores `train`, `val` and `test` into `folder`.
 
@@ -45,9 +46,12 @@ def pretokenize_digits(
         num_speech_views: versions of each training clip.
         seed: decides the augmentation.
         batch_size: media encoded at once.
+        inputs: modality name -> tokenizer whose continuous `inputs` of the same media are stored beside the codes, on
+            the same grid (patches beside the codes of a teacher: BEiT).
 
     Raises:
-        ValueError: a number of views or batch_size below 1, no tokenizers, or a kind of media that the corpus lacks.
+        ValueError: a number of views or batch_size below 1, no tokenizers, a kind of media that the corpus lacks, or
+            continuous inputs that do not fit the codes.
     """
     if min(num_views, num_speech_views, batch_size) < 1 or not tokenizers:
         raise ValueError(
@@ -55,6 +59,9 @@ def pretokenize_digits(
             "tokenizers: expected at least 1 of each"
         )
     fingerprints = {name: tokenizer.fingerprint() for name, tokenizer in tokenizers.items()}
+    readers = dict(inputs or {})
+    _check_readers(readers, tokenizers)
+    input_fingerprints = {name: tokenizer.fingerprint() for name, tokenizer in readers.items()}
     for split in SPLITS:
         views = {"image": num_views, "audio": num_speech_views} if split == "train" else {}
         settings = {
@@ -65,23 +72,40 @@ def pretokenize_digits(
             "num_views": views,
             "seed": seed,
         }
-        if _is_made(folder / split, settings, fingerprints):
+        if _is_made(folder / split, settings, fingerprints, input_fingerprints):
             log.info("%s is already made from these tokenizers and settings", folder / split)
             continue
         items = {}
         for name, tokenizer in tokenizers.items():
             media, labels = _media(corpus, tokenizer.media, split, views.get(tokenizer.media, 1), Key(seed))
             codes = _encode(tokenizer, media, batch_size)
-            items[name] = TokenItems.from_codes(codes, labels, tokenizer.spec, fingerprints[name])
+            made = TokenItems.from_codes(codes, labels, tokenizer.spec, fingerprints[name])
+            if name in readers:
+                made = made.with_inputs(_read(readers[name], media, batch_size), input_fingerprints[name])
+            items[name] = made
         write_store(folder / split, items, settings)
 
 
-def _is_made(folder: Path, settings: dict[str, Any], fingerprints: dict[str, str]) -> bool:
+def _check_readers(readers: Mapping[str, Tokenizer], tokenizers: Mapping[str, Tokenizer]) -> None:
+    for name, reader in readers.items():
+        media = tokenizers[name].media if name in tokenizers else None
+        if reader.media != media:
+            raise ValueError(
+                f"inputs of {name!r} from {type(reader).__name__}, which reads {reader.media}, expected a modality of "
+                f"{sorted(tokenizers)} and a tokenizer of the same kind of media"
+            )
+
+
+def _is_made(
+    folder: Path, settings: dict[str, Any], fingerprints: dict[str, str], input_fingerprints: dict[str, str]
+) -> bool:
     """True where a whole store of the same origin lies there; a damaged one is an error, not a reason to start anew."""
     if not folder.exists():
         return False
     store = TokenStore.open(folder)
-    return store.settings == settings and fingerprints == {k: v.fingerprint for k, v in store.items.items()}
+    found = {name: (value.fingerprint, value.inputs_fingerprint) for name, value in store.items.items()}
+    wanted = {name: (value, input_fingerprints.get(name, "")) for name, value in fingerprints.items()}
+    return store.settings == settings and found == wanted
 
 
 def _media(
@@ -108,10 +132,28 @@ def _media(
 
 def _encode(tokenizer: Tokenizer, media: Sequence[Any] | Tensor, batch_size: int) -> list[Tensor]:
     codes: list[Tensor] = []
+    for part in _in_eval_mode(tokenizer, media, batch_size, tokenizer.encode):
+        codes.extend(value.cpu() for value in part)
+    return codes
+
+
+def _read(tokenizer: Tokenizer, media: Sequence[Any] | Tensor, batch_size: int) -> Tensor:
+    """(n, C) float32 continuous inputs of all media."""
+    parts = list(_in_eval_mode(tokenizer, media, batch_size, tokenizer.inputs))
+    if any(part is None for part in parts):
+        raise ValueError(
+            f"{type(tokenizer).__name__} has no continuous inputs; name one that has, such as ImagePatches"
+        )
+    return torch.cat(parts).float().cpu()
+
+
+def _in_eval_mode(
+    tokenizer: Tokenizer, media: Sequence[Any] | Tensor, batch_size: int, call: Callable[[Any], Any]
+) -> Iterator[Any]:
+    """`call` of each batch of media."""
     was_training = tokenizer.training
     tokenizer.eval()
     with torch.inference_mode():
         for start in range(0, len(media), batch_size):
-            codes.extend(value.cpu() for value in tokenizer.encode(media[start : start + batch_size]))
+            yield call(media[start : start + batch_size])
     tokenizer.train(was_training)
-    return codes

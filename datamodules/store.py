@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import logging
-import zlib
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +15,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from datamodules.atomic import atomic_folder
+from datamodules.store_files import FORMAT_VERSION, read_arrays, read_description, write_arrays
 from tokenizers_vq.contract import Modality, TokenSpec
 
-log = logging.getLogger(__name__)
-FORMAT_VERSION = 1
-_ARRAYS = ("codes", "shapes", "labels")
-_BLOCK = 1 << 24
-_MOST_CHECKED = 1 << 30
-"""Bytes of codes that are compared with their checksum when a store is opened: a second or two."""
+_INPUT_DTYPES = (np.dtype(np.float16), np.dtype(np.float32))
 
 
 @dataclass(frozen=True)
@@ -36,6 +31,8 @@ class TokenItems:
         codes: (n, Q) uint16, or int32 where the codebook is larger.
         shapes: (items, A) int32.
         labels: (items,) int64 classes.
+        inputs: (n, C) float16 or float32, continuous inputs beside the codes; None = none.
+        inputs_fingerprint: of the tokenizer that made those.
     """
 
     spec: TokenSpec
@@ -43,6 +40,8 @@ class TokenItems:
     codes: NDArray[Any]
     shapes: NDArray[np.int32]
     labels: NDArray[np.int64]
+    inputs: NDArray[Any] | None = None
+    inputs_fingerprint: str = ""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -61,7 +60,9 @@ class TokenItems:
         for index, value in enumerate(codes):
             spec.check_codes(value, f"item {index}")
         dtype = np.uint16 if spec.codebook_size <= 1 << 16 else np.int32
-        flat = np.concatenate([value.reshape(-1, spec.num_codebooks).numpy() for value in codes])
+        flat = np.concatenate(
+            [value.reshape(math.prod(value.shape[:-1]), spec.num_codebooks).numpy() for value in codes]
+        )
         shapes = np.array([value.shape[:-1] for value in codes], dtype=np.int32)
         return cls(
             spec,
@@ -70,6 +71,29 @@ class TokenItems:
             shapes.reshape(len(codes), len(spec.axes)),
             labels.numpy().astype(np.int64),
         )
+
+    def with_inputs(self, inputs: Tensor, fingerprint: str) -> TokenItems:
+        """The same items with continuous inputs (n, C) float16 or float32, in the order of the codes.
+
+        Raises:
+            ValueError: another number of rows than of codes, another dtype, or values that are not finite.
+        """
+        values = inputs.numpy()
+        if values.ndim != 2 or len(values) != len(self.codes) or values.dtype not in _INPUT_DTYPES:
+            raise ValueError(
+                f"continuous inputs of shape {values.shape} and dtype {values.dtype} for {len(self.codes)} positions; "
+                "expected a row for each, float16 or float32"
+            )
+        if not np.isfinite(values).all():
+            raise ValueError(
+                f"continuous inputs hold NaN or values beyond {values.dtype}; store them as float32"
+            )
+        return replace(self, inputs=values, inputs_fingerprint=fingerprint)
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """What is written, by name."""
+        arrays = {"codes": self.codes, "shapes": self.shapes, "labels": self.labels}
+        return arrays if self.inputs is None else arrays | {"inputs": self.inputs}
 
 
 def write_store(folder: Path, items: Mapping[str, TokenItems], settings: Mapping[str, Any]) -> None:
@@ -83,18 +107,15 @@ def write_store(folder: Path, items: Mapping[str, TokenItems], settings: Mapping
     with atomic_folder(folder) as partial:
         modalities = {}
         for name, value in items.items():
-            files = {}
-            for array in _ARRAYS:
-                path = partial / f"{name}.{array}.npy"
-                np.save(path, getattr(value, array), allow_pickle=False)
-                files[path.name] = {"bytes": path.stat().st_size, "crc32": _crc32(path)}
             modalities[name] = {
                 "spec": value.spec.to_dict(),
                 "fingerprint": value.fingerprint,
                 "num_items": len(value),
                 "num_positions": len(value.codes),
-                "files": files,
+                "files": write_arrays(partial, name, value.arrays()),
             }
+            if value.inputs is not None:
+                modalities[name]["inputs_fingerprint"] = value.inputs_fingerprint
         data = {"format_version": FORMAT_VERSION, "settings": dict(settings), "modalities": modalities}
         (partial / "store.json").write_text(json.dumps(data, indent=2, sort_keys=True) + "\n")
 
@@ -105,7 +126,7 @@ class TokenStore:
     Attributes:
         folder: where it lies.
         settings: how it was made.
-        items: by modality name; codes stay on disk until they are gathered.
+        items: by modality name; codes and continuous inputs stay on disk until they are gathered.
     """
 
     def __init__(self, folder: Path, settings: dict[str, Any], items: dict[str, TokenItems]) -> None:
@@ -125,8 +146,9 @@ class TokenStore:
 
         Args:
             folder: as `write_store` made it.
-            checks_codes: compare the codes with their checksums too, which reads them all; where not given, files of
-                up to 1 GiB are compared, and larger ones are named in the log (`maskmm doctor` compares all).
+            checks_codes: compare codes and continuous inputs with their checksums too, which reads them all; where
+                not given, files of up to 1 GiB are compared, and larger ones are named in the log (`maskmm doctor`
+                compares all).
 
         Raises:
             ValueError: not a store, another format version, or a corrupt or truncated file.
@@ -134,7 +156,13 @@ class TokenStore:
         folder = Path(folder)
         data = read_description(folder)
         items = {
-            name: _read_items(folder, name, entry, checks_codes) for name, entry in data["modalities"].items()
+            name: TokenItems(
+                TokenSpec.from_dict(entry["spec"]),
+                entry["fingerprint"],
+                inputs_fingerprint=entry.get("inputs_fingerprint", ""),
+                **read_arrays(folder, name, entry["files"], checks_codes),
+            )
+            for name, entry in data["modalities"].items()
         }
         return cls(folder, data["settings"], items)
 
@@ -169,64 +197,32 @@ class TokenStore:
         Returns:
             (n, Q) int64 codes and (B, A) int64 shapes.
         """
-        value = self._of(modality)
+        flat = self._of(modality).codes[self._positions(modality, index)]
+        return torch.from_numpy(flat.astype(np.int64)), self.shapes(modality, index)
+
+    def gather_inputs(self, modality: str, index: Tensor) -> Tensor:
+        """(n, C) float32 continuous inputs of many items (B,), end to end, in the order of `gather`.
+
+        Raises:
+            ValueError: a modality without any.
+        """
+        inputs = self._of(modality).inputs
+        if inputs is None:
+            raise ValueError(
+                f"{self.folder} has no continuous inputs of {modality!r}; make it again with them, or leave "
+                "the name out"
+            )
+        return torch.from_numpy(inputs[self._positions(modality, index)].astype(np.float32))
+
+    def _positions(self, modality: str, index: Tensor) -> NDArray[np.int64]:
+        """(n,) rows of the flat arrays that many items take."""
+        self._of(modality)
         items = index.numpy()
         length, start = self._length[modality][items], self._start[modality][items]
         offset = np.repeat(start - (length.cumsum() - length), length)
-        flat = value.codes[offset + np.arange(len(offset))]
-        return torch.from_numpy(flat.astype(np.int64)), self.shapes(modality, index)
+        return offset + np.arange(len(offset))
 
     def _of(self, modality: str) -> TokenItems:
         if modality not in self.items:
             raise ValueError(f"{self.folder} has no modality {modality!r}, only {', '.join(self.items)}")
         return self.items[modality]
-
-
-def read_description(folder: Path) -> dict[str, Any]:
-    """What store.json says.
-
-    Raises:
-        ValueError: no such file, unreadable, or another format version.
-    """
-    path = folder / "store.json"
-    if not path.is_file():
-        raise ValueError(f"{path} does not exist; expected a token store, made by pretokenizing a corpus")
-    try:
-        data: dict[str, Any] = json.loads(path.read_text())
-        version = data["format_version"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is corrupt ({error!r}); delete the folder and make it again") from error
-    if version != FORMAT_VERSION:
-        raise ValueError(
-            f"{path}: format_version {version}, this version reads {FORMAT_VERSION}; make the store again"
-        )
-    return data
-
-
-def _read_items(folder: Path, name: str, entry: dict[str, Any], checks_codes: bool | None) -> TokenItems:
-    arrays = {}
-    for array in _ARRAYS:
-        path = folder / f"{name}.{array}.npy"
-        expected = entry["files"][path.name]
-        size = path.stat().st_size if path.is_file() else 0
-        is_checked = array != "codes" or (size <= _MOST_CHECKED if checks_codes is None else checks_codes)
-        if size != expected["bytes"] or (is_checked and _crc32(path) != expected["crc32"]):
-            raise ValueError(
-                f"{path} is corrupt or truncated ({size} bytes, expected {expected['bytes']} with crc32 "
-                f"{expected['crc32']}); delete {folder} and make it again"
-            )
-        if not is_checked and checks_codes is None:
-            log.info("%s: %.1f GB were not compared with their checksum", path, size / 1e9)
-        arrays[array] = np.load(path, mmap_mode="r" if array == "codes" else None, allow_pickle=False)
-    spec = TokenSpec.from_dict(entry["spec"])
-    return TokenItems(
-        spec, entry["fingerprint"], np.asarray(arrays["codes"]), arrays["shapes"], arrays["labels"]
-    )
-
-
-def _crc32(path: Path) -> int:
-    value = 0
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            value = zlib.crc32(block, value)
-    return value

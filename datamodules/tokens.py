@@ -100,6 +100,7 @@ class PairedTokens(StepData):
         num_workers: processes that make batches.
         anchor: modality whose items are each used once an epoch; where None, the one with the most items.
         buffer_size: samples that packs of a token budget are chosen from.
+        inputs: modalities whose continuous inputs are read with the codes (the model's `input_widths`).
     """
 
     def __init__(
@@ -115,6 +116,7 @@ class PairedTokens(StepData):
         num_workers: int = 0,
         anchor: str | None = None,
         buffer_size: int = 1024,
+        inputs: list[str] | None = None,
     ) -> None:
         super().__init__(batch_size, num_steps, seed, num_workers)
         if not modalities:
@@ -126,6 +128,12 @@ class PairedTokens(StepData):
         self.val_batches = val_batches
         self.anchor = anchor
         self.buffer_size = buffer_size
+        self.inputs = tuple(inputs or ())
+        foreign = set(self.inputs) - {m.name for m in self.modalities}
+        if foreign:
+            raise ValueError(
+                f"inputs={sorted(foreign)}, expected names among {[m.name for m in self.modalities]}"
+            )
 
     @property
     def budget(self) -> TokenBudget | None:
@@ -145,6 +153,8 @@ class PairedTokens(StepData):
         store = TokenStore.open(self.store / split)
         for modality in self.modalities:
             self._check(store, modality)
+        for name in self.inputs:
+            store.gather_inputs(name, torch.zeros(0, dtype=torch.int64))  # a store without them says so here
         labels = {m.name: store.labels(m.name) for m in self.modalities}
         anchor = self.anchor or max(labels, key=lambda name: len(labels[name]))
         pairing = ClassPairing(labels, anchor)
@@ -157,6 +167,7 @@ class PairedTokens(StepData):
             plan,
             Key(self.seed).fold(split),
             self.transforms,
+            self.inputs,
         )
         return PairedBatches(source, self._shares(source, num_parts), self.collate)
 

@@ -10,6 +10,7 @@ from datamodules.corpora.digits.corpus import DigitsCorpus
 from datamodules.pretokenize import pretokenize_digits
 from datamodules.store import TokenStore
 from tokenizers_vq.contract import Tokenizer, TokenSpec
+from tokenizers_vq.image_patches import ImagePatches
 
 
 class GreyLevels(Tokenizer):
@@ -115,3 +116,38 @@ def test_wrong_requests_are_named(corpus: DigitsCorpus, tmp_path: Path) -> None:
     foreign.media = "motion"  # type: ignore[misc]
     with pytest.raises(ValueError, match="no media of kind 'motion'"):
         pretokenize_digits(corpus, {"motion": foreign}, tmp_path)
+
+
+def test_continuous_inputs_are_stored_beside_the_codes_of_another_tokenizer(
+    corpus: DigitsCorpus, tmp_path: Path
+) -> None:
+    patches = ImagePatches((32, 32), 8, (0.5,), (0.5,))
+    made = {"image": GreyLevels()}
+
+    def run(inputs: dict[str, Tokenizer]) -> int:
+        before = made["image"].calls
+        pretokenize_digits(corpus, made, tmp_path, num_views=2, batch_size=64, inputs=inputs)
+        return made["image"].calls - before
+
+    assert run({"image": patches}) > 0
+    assert run({"image": patches}) == 0
+    store, images = TokenStore.open(tmp_path / "val"), corpus.images("val").images
+    index = torch.tensor([4, 0])
+    assert torch.equal(store.gather_inputs("image", index), patches.inputs(images[index]))
+    assert torch.equal(store.codes("image", 4), made["image"].eval().encode(images[4:5])[0])
+    assert run({"image": ImagePatches((32, 32), 8, (0.4,), (0.5,))}) > 0, "other inputs"
+    assert run({}) > 0, "no inputs"
+
+
+def test_inputs_that_do_not_fit_are_refused(corpus: DigitsCorpus, tmp_path: Path) -> None:
+    made: dict[str, Tokenizer] = {"image": GreyLevels()}
+    with pytest.raises(ValueError, match="inputs of 'image' from Loudness, which reads audio"):
+        pretokenize_digits(corpus, made, tmp_path, inputs={"image": Loudness()})
+    with pytest.raises(ValueError, match="inputs of 'video' from GreyLevels"):
+        pretokenize_digits(corpus, made, tmp_path, inputs={"video": GreyLevels()})
+    with pytest.raises(ValueError, match="GreyLevels has no continuous inputs"):
+        pretokenize_digits(corpus, made, tmp_path, num_views=1, inputs={"image": GreyLevels()})
+    with pytest.raises(ValueError, match="continuous inputs of shape"):
+        pretokenize_digits(
+            corpus, made, tmp_path, num_views=1, inputs={"image": ImagePatches((32, 32), 16, (0.5,), (0.5,))}
+        )

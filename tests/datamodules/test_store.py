@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-import datamodules.store as store_module
+import datamodules.store_files as store_module
 from datamodules.store import TokenItems, TokenStore, write_store
 from tokenizers_vq.contract import TokenSpec
 
@@ -143,3 +143,47 @@ def test_wrong_requests_are_named(folder: Path) -> None:
         )
     with pytest.raises(ValueError, match="one label each"):
         TokenItems.from_codes([torch.zeros(4, 4, 1).long()], torch.zeros(2).long(), IMAGE, "")
+
+
+def patches(count: int, dtype: torch.dtype) -> torch.Tensor:
+    """Continuous inputs of `count` images."""
+    return torch.randn(count * 16, 5, generator=torch.Generator().manual_seed(1)).to(dtype)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32], ids=str)
+def test_continuous_inputs_are_read_as_written(tmp_path: Path, dtype: torch.dtype) -> None:
+    values, (codes, items) = patches(7, dtype), items_of(IMAGE, 7)
+    write_store(tmp_path / "s", {"image": items.with_inputs(values, "of patches")}, {})
+    store = TokenStore.open(tmp_path / "s")
+    index = torch.tensor([6, 0, 0, 3])
+    found = store.gather_inputs("image", index)
+    assert found.dtype == torch.float32 and store.items["image"].inputs_fingerprint == "of patches"
+    assert torch.equal(found, torch.cat([values[i * 16 : (i + 1) * 16] for i in index.tolist()]).float())
+    assert torch.equal(store.codes("image", 3), codes[3])
+    assert torch.equal(pickle.loads(pickle.dumps(store)).gather_inputs("image", index), found)
+    path = tmp_path / "s" / "image.inputs.npy"
+    data = path.read_bytes()
+    path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    with pytest.raises(ValueError, match=r"image.inputs.npy is corrupt or truncated"):
+        TokenStore.open(tmp_path / "s")
+
+
+def test_inputs_of_a_modality_without_codes(tmp_path: Path) -> None:
+    spec = TokenSpec(0, 0, ("y", "x"), grid=(4, 4))
+    items = TokenItems.from_codes([torch.zeros(4, 4, 0).long()] * 3, torch.arange(3), spec, "none")
+    write_store(tmp_path / "s", {"image": items.with_inputs(patches(3, torch.float32), "p")}, {})
+    store = TokenStore.open(tmp_path / "s")
+    flat, shapes = store.gather("image", torch.tensor([2, 1]))
+    assert flat.shape == (32, 0) and shapes.tolist() == [[4, 4], [4, 4]]
+    assert torch.equal(store.gather_inputs("image", torch.tensor([2])), patches(3, torch.float32)[32:])
+
+
+def test_bad_inputs_are_named(folder: Path) -> None:
+    items = items_of(IMAGE, 7)[1]
+    for bad in (patches(6, torch.float32), patches(7, torch.float64), patches(7, torch.float32)[:, 0]):
+        with pytest.raises(ValueError, match="continuous inputs of shape .* for 112 positions"):
+            items.with_inputs(bad, "")
+    with pytest.raises(ValueError, match="NaN or values beyond float16"):
+        items.with_inputs((patches(7, torch.float32) * 1e6).half(), "")
+    with pytest.raises(ValueError, match="no continuous inputs of 'image'"):
+        TokenStore.open(folder).gather_inputs("image", torch.tensor([0]))

@@ -192,3 +192,30 @@ def test_wrong_numbers_and_anchors_are_named(folder: Path) -> None:
         make_data(folder, batch_size=0)
     with pytest.raises(ValueError, match="anchor 'video' is none of the modalities image, speech, label"):
         make_data(folder, anchor="video").batches("train")
+
+
+def test_continuous_inputs_come_with_their_items(tmp_path: Path) -> None:
+    image, speech = (make_items(m, COUNTS[m.name], 0) for m in MODALITIES[:2])
+    values = torch.randn(len(image.codes), 3, generator=torch.Generator().manual_seed(0))
+    for split in ("train", "val"):
+        write_store(tmp_path / split, {"image": image.with_inputs(values, "p"), "speech": speech}, {})
+    settings = {
+        "batch_size": 6,
+        "num_steps": 3,
+        "seed": 5,
+        "modalities": MODALITIES[:2],
+        "collate": KeepBatch(),
+    }
+    data = PairedTokens(tmp_path, inputs=["image"], transforms=[DropLabels()], **settings)  # type: ignore[arg-type]
+    source = data.batches("train").source
+    for step in range(3):
+        batch = data.batches("train")(step)["batch"]
+        items, table = source.items(batch.sample_id)["image"], batch.segments
+        kept = table.sample[table.modality == 0]
+        wanted = [values[16 * i : 16 * i + 16] for i in items[kept].tolist()]
+        assert torch.equal(batch.inputs["image"], torch.cat(wanted)) and set(batch.inputs) == {"image"}
+    assert not PairedTokens(tmp_path, **settings).batches("train")(0)["batch"].inputs  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="has no continuous inputs of 'speech'"):
+        PairedTokens(tmp_path, inputs=["speech"], **settings).batches("train")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"inputs=\['video'\], expected names among"):
+        PairedTokens(tmp_path, inputs=["video"], **settings)  # type: ignore[arg-type]

@@ -32,7 +32,7 @@ def _mix(x: Tensor) -> Tensor:
 def _as_counter(value: Tensor | int, like: torch.device) -> Tensor:
     if isinstance(value, Tensor):
         return value.to(torch.int64)
-    return torch.tensor(value, dtype=torch.int64, device=like)
+    return torch.full((), value, dtype=torch.int64, device=like)  # a copy from the host would wait for a GPU
 
 
 @torch.compiler.assume_constant_result  # compiled graphs hold the number; they cannot look into zlib

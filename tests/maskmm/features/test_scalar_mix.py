@@ -35,7 +35,11 @@ def test_it_is_the_weighted_sum_of_the_layers(shape: tuple[int, ...], has_norm: 
 
 def test_it_starts_as_the_mean_and_finds_the_layer_that_tells() -> None:
     config = TransformerConfig(
-        width=8, depth=2, attention=AttentionConfig(num_heads=2), ffn=FeedForwardConfig(width=8), init_std=0.3
+        width=16,
+        depth=2,
+        attention=AttentionConfig(num_heads=2),
+        ffn=FeedForwardConfig(width=8),
+        init_std=0.3,
     )
     torch.manual_seed(0)
     model, batch = MaskedTransformer(VOCABULARY, config).eval(), full_batch(12)
