@@ -1,4 +1,4 @@
-"""Samples of the shared model in TensorBoard while it trains: images, sounds and texts made from validation data."""
+"""Samples of the shared model in TensorBoard while it trains, made from validation data: images, films, sounds, texts."""
 
 from __future__ import annotations
 
@@ -107,6 +107,10 @@ class SampleLogger(lightning.Callback):
             media = tokenizer.decode(torch.stack(codes) if tokenizer.spec.is_fixed else codes)
         if tokenizer.media == "image":
             writer.add_image(tag, make_grid(list(media), nrow=len(codes)), step)
+        elif tokenizer.media == "video":
+            # Middle frames: the writer's animations want another package. Samples may differ in length.
+            middles = [frames[len(frames) // 2] for frames in media]
+            writer.add_image(tag, make_grid(middles, nrow=len(codes)), step)
         elif tokenizer.media == "audio":
             for index, (sound, source) in enumerate(zip(media, sources)):
                 rate = int(tokenizer.spec.rate or 0)

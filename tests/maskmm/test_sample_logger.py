@@ -20,7 +20,7 @@ from maskmm.packing import Packer
 from maskmm.sample_logger import SampleLogger, choose_requests
 from tests.maskmm.conftest import build_tokenizers
 from tests.maskmm.training import TINY, build_data, build_module, build_trainer, write_toy_data
-from tokenizers_vq.contract import Key, Modality, ModalitySource, TokenBatch
+from tokenizers_vq.contract import Key, Modality, ModalitySource, TokenBatch, Tokenizer, TokenSpec
 
 
 @pytest.fixture
@@ -60,6 +60,27 @@ def test_scalars_pictures_sounds_and_texts_are_in_the_event_file(
         texts = [e.tensor_proto.string_val[0].decode() for e in found.Tensors(tag)]
         assert len(texts) == count
         assert all(len(text.splitlines()) == 3 and text.startswith("- from ") for text in texts)
+
+
+def test_of_films_the_middle_frames_are_shown(tmp_path: Path) -> None:
+    class Films(Tokenizer):
+        media = "video"
+        spec = TokenSpec(3, 1, ("t",), max_length=5)
+
+        def encode(self, media: Any, lengths: Any = None) -> Any:
+            raise NotImplementedError
+
+        def decode(self, codes: Any) -> list[torch.Tensor]:
+            return [(c / 2.0)[..., None, None].expand(-1, 1, 4, 4) for c in codes]
+
+    logger = SampleLogger()
+    logger._tokenizers = {"film": Films()}
+    writer = TensorBoardLogger(tmp_path, name="", version="").experiment
+    codes = [torch.tensor([[0], [2], [0]]), torch.tensor([[1]])]
+    logger._show(writer, "samples/film", "film", codes, ("text", "text"), 3)
+    writer.flush()
+    (picture,) = events(tmp_path).Images("samples/film")
+    assert (picture.step, picture.height, picture.width) == (3, 4 + 4, 2 * (4 + 2) + 2)
 
 
 def test_the_model_that_is_trained_is_the_same_with_and_without(
