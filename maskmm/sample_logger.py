@@ -1,4 +1,4 @@
-"""Samples of the shared model in TensorBoard while it trains, made from validation data: images, films, sounds, texts."""
+"""Samples of the shared model in TensorBoard while it trains, from validation data: images, films, sounds and texts."""
 
 from __future__ import annotations
 
