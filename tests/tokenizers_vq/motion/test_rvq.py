@@ -129,7 +129,8 @@ def test_levels(tokenizer: MotionRVQ) -> None:
 
 def test_it_learns() -> None:
     torch.manual_seed(0)
-    tokenizer = MotionRVQ(FEATURES, width=32, num_blocks=1, codebook_size=8, shares_codebook=True)
+    sizes = {"width": 32, "num_blocks": 1, "codebook_size": 8, "code_dim": 16}
+    tokenizer = MotionRVQ(FEATURES, **sizes, shares_codebook=True)
     optimizer = torch.optim.AdamW(tokenizer.parameters(), 2e-3)
     motions = walks(16, 16, 16, 16)
     losses = []
@@ -139,7 +140,7 @@ def test_it_learns() -> None:
         out.loss.backward()
         optimizer.step()
         losses.append(float(out.parts["joints"].detach()))
-    assert losses[-1] < 0.8 * losses[0]
+    assert losses[-1] < 0.7 * losses[0]
 
 
 def test_wrong_motions_are_named(tokenizer: MotionRVQ) -> None:
