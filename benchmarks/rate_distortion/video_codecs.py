@@ -10,6 +10,7 @@ import av
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import avg_pool2d, interpolate
 
 _START = b"\x00\x00\x01"
 _WORST = 51  # the coarsest quantizer of both
@@ -80,21 +81,26 @@ class Coded:
     stream_bits: float
 
 
-def at_bits(codec: VideoCodec, clips: Tensor, bits: int) -> Coded:
+def at_bits(codec: VideoCodec, clips: Tensor, bits: int, shrink: int = 1) -> Coded:
     """Each clip at its coarsest quantizer whose pictures have at least `bits`.
 
-    Where the coarsest of all has more, that is taken: the codec is then given more bits than were asked for.
+    Where the coarsest of all has more, or the finest less, that is taken.
 
     Args:
         codec: of the streams.
         clips: (N, T, 3, H, W) float in [0, 1].
         bits: of each clip.
+        shrink: pixels of a side that are averaged before, and made again (bicubic) after, as one does at rates that are
+            too low for the whole size.
     """
-    levels = clips.mul(255).round().byte().permute(0, 1, 3, 4, 2).numpy()
+    small = avg_pool2d(clips.flatten(0, 1), shrink).unflatten(0, clips.shape[:2])
+    levels = small.mul(255).round().byte().permute(0, 1, 3, 4, 2).numpy()
     streams = [_just_above(codec, frames, bits) for frames in levels]
-    decoded = torch.from_numpy(np.stack([codec.decode(stream) for stream in streams]))
+    decoded = torch.from_numpy(np.concatenate([codec.decode(stream) for stream in streams]))
+    frames = decoded.permute(0, 3, 1, 2).float() / 255
+    large = interpolate(frames, clips.shape[-2:], mode="bicubic") if shrink > 1 else frames
     return Coded(
-        decoded.permute(0, 1, 4, 2, 3).float() / 255,
+        large.clamp(0, 1).reshape(clips.shape),
         sum(map(codec.picture_bits, streams)) / len(streams),
         8 * sum(map(len, streams)) / len(streams),
     )

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from datamodules.steps import ResumableLoader
-from datamodules.video_media import ClipVideos, DigitVideos, MakeVideos, VideoBatches, VideoData
-from tokenizers_vq.contract import Key
+from datamodules.video_media import ClipVideos, DigitVideos, DrawnFrames, MakeVideos, VideoData
 
 
 @dataclass(frozen=True)
@@ -27,23 +26,6 @@ class TakingTurns:
             if len(own):
                 rows |= dict(zip(own.tolist(), make(number[own] // count).expand(-1, -1, 3, -1, -1)))
         return torch.stack([rows[index] for index in range(len(number))])
-
-
-@dataclass(frozen=True)
-class DrawnFrames:
-    """Training batches {"media": (B k, 3, H, W)}: k frames of each clip, drawn anew."""
-
-    clips: VideoBatches
-    num_frames: int
-
-    def __call__(self, step: int) -> dict[str, Tensor]:
-        """The batch of a step."""
-        videos = self.clips(step)["media"]
-        number = self.clips.plan.draws(step, self.clips.rank, self.clips.world_size)
-        key = Key(self.clips.plan.seed).fold("frames")
-        order = key.uniform(number[:, None], torch.arange(videos.shape[1])).argsort(dim=1)
-        rows = torch.arange(len(videos))[:, None]
-        return {"media": videos[rows, order[:, : self.num_frames]].flatten(0, 1)}
 
 
 class FilmsAndDigits(VideoData):
@@ -104,6 +86,4 @@ class FramesOfFilmsAndDigits(FilmsAndDigits):
 
     def train_dataloader(self) -> ResumableLoader:
         """Drawn frames, one batch a step."""
-        clips = super().train_dataloader().make_batch
-        assert isinstance(clips, VideoBatches)
-        return self.training_loader(DrawnFrames(clips, self.num_frames))
+        return self.training_loader(DrawnFrames(self.training_batches(), self.num_frames))
