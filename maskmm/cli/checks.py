@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,8 +12,12 @@ from torch import Tensor
 
 from maskmm.pipeline import Pipeline
 from tokenizers_vq.contract import Key, Tokenizer, TokenSpec
+from tokenizers_vq.contract.motion import Motion
 
 NUM_SAMPLES = 16
+_LONGEST = 64  # tokens along time: whole minutes of sound would take a large codec as long
+_LENGTH = 8
+"""Tokens of a sample where the model cannot say."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,9 @@ def check_round_trip(name: str, tokenizer: Tokenizer, codes: list[Tensor], is_re
         is_real: codes of real media, which must be readable again; generated ones need not be (a word piece may
             stand alone, say).
     """
+    if not tokenizer.has_encoder or not tokenizer.has_decoder:
+        lacking = "decoder" if tokenizer.has_encoder else "encoder"
+        return Finding(f"{name} round trip", True, f"none: {type(tokenizer).__name__} has no {lacking}")
     kept, errors, unreadable = [], [], []
     for sample in codes:
         try:
@@ -82,11 +90,22 @@ def check_reconstruction(tokenizer: Tokenizer, media: Any, lengths: Tensor | Non
 
 
 def check_generation(pipeline: Pipeline, seed: int = 0) -> tuple[list[Finding], dict[str, list[Tensor]]]:
-    """Samples of every modality from nothing, in two steps, and their codes."""
+    """Samples of every modality from nothing, in two steps, and their codes.
+
+    Modalities that a model only reads have none; texts of models without length labels are given a length.
+    """
     findings, codes = [], {}
-    for name in pipeline.tokenizers:
+    for name, tokenizer in pipeline.tokenizers.items():
+        spec = tokenizer.spec
+        if not spec.has_codes or not tokenizer.has_decoder:
+            lacking = "decoder" if spec.has_codes else "codes"
+            detail = f"none: {type(tokenizer).__name__} has no {lacking}"
+            findings.append(Finding(f"{name} generation", True, detail))
+            continue
+        has_lengths = spec.max_length is None or f"{name}.length" in pipeline.vocabulary.names
+        lengths = None if has_lengths else {name: min(_LENGTH, spec.max_length or 1)}
         out = pipeline.generate(
-            {}, [name], num_samples=NUM_SAMPLES, num_steps=2, guidance_scale=1.0, seed=seed
+            {}, [name], num_samples=NUM_SAMPLES, num_steps=2, guidance_scale=1.0, seed=seed, lengths=lengths
         )
         codes[name] = list(out.codes[name])
         different = len({tuple(sample.flatten().tolist()) for sample in codes[name]})
@@ -96,10 +115,17 @@ def check_generation(pipeline: Pipeline, seed: int = 0) -> tuple[list[Finding], 
     return findings, codes
 
 
-def random_codes(spec: TokenSpec, seed: int = 0) -> list[Tensor]:
-    """Codes (*shape, Q) of samples with no meaning."""
-    shape = (*spec.shape(None if spec.is_fixed else spec.max_length), spec.num_codebooks)
-    index = torch.arange(NUM_SAMPLES * spec.max_tokens * spec.num_codebooks)
+def random_codes(tokenizer: Tokenizer, seed: int = 0) -> list[Tensor]:
+    """Codes (*shape, Q) of samples with no meaning, as long as the tokenizer takes, up to 64 tokens along time."""
+    spec, length = tokenizer.spec, None
+    if spec.max_length is not None:
+        length = min(spec.max_length, _LONGEST) if spec.axes[0] == "t" else spec.max_length
+        if (
+            tokenizer.media == "text"
+        ):  # pieces that stand where they cannot are several when they are read again
+            length = max(1, length // 4)
+    shape = (*spec.shape(length), spec.num_codebooks)
+    index = torch.arange(NUM_SAMPLES * math.prod(shape))
     codes = Key(seed).fold("doctor").integers(spec.codebook_size, index)
     return list(codes.reshape(NUM_SAMPLES, *shape))
 
@@ -119,7 +145,12 @@ def tokenizer_findings(tokenizers: Mapping[str, Tokenizer]) -> list[Finding]:
 
 
 def _distance(a: Any, b: Any) -> float:
-    """Mean absolute difference of tensors (the shorter one's length); of other media, 0 where they are equal."""
+    """Mean absolute difference of tensors (the shorter one's length); of other media, 0 where they are equal.
+
+    That of motions is of their joints' positions, in metres.
+    """
+    if isinstance(a, Motion) and isinstance(b, Motion):
+        a, b = a.positions.movedim(0, -1), b.positions.movedim(0, -1)
     if not isinstance(a, Tensor):
         return float(a != b)
     length = min(a.shape[-1], b.shape[-1])

@@ -62,7 +62,7 @@ def _tokenizer_findings(folder: Path) -> list[Finding]:
     except ValueError as error:
         return [Finding("tokenizer", False, one_line(error))]
     name = folder.name
-    codes = random_codes(tokenizer.spec)
+    codes = random_codes(tokenizer)
     return [*tokenizer_findings({name: tokenizer}), check_round_trip(name, tokenizer, codes, is_real=False)]
 
 
@@ -83,8 +83,8 @@ def _checkpoint_findings(folder: Path) -> list[Finding]:
         return [*findings, Finding("generation", False, one_line(error))]
     findings += generated
     return findings + [
-        check_round_trip(name, tokenizer, codes[name], is_real=False)
-        for name, tokenizer in pipeline.tokenizers.items()
+        check_round_trip(name, pipeline.tokenizers[name], of_name, is_real=False)
+        for name, of_name in codes.items()
     ]
 
 
@@ -139,7 +139,7 @@ def _token_findings(data: Any, sources: list[Any]) -> list[Finding]:
     findings = tokenizer_findings(tokenizers)
     if not isinstance(data, PairedTokens):
         return findings + [
-            check_round_trip(name, tokenizer, random_codes(tokenizer.spec), is_real=False)
+            check_round_trip(name, tokenizer, random_codes(tokenizer), is_real=False)
             for name, tokenizer in tokenizers.items()
         ]
     store, tokens = TokenStore.open(data.store / "train", checks_codes=True), data.batches("train").tokens(0)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import logging
-import pickle
 import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 from torch import Tensor, nn
 
@@ -18,6 +16,7 @@ from maskmm.model import MaskedTransformer, TransformerConfig
 from maskmm.vocabulary import Vocabulary
 from tokenizers_vq.contract import Tokenizer, load_tokenizer
 from tokenizers_vq.contract.described import find_class, rebuild
+from tokenizers_vq.contract.tensor_files import read_tensors
 
 _log = logging.getLogger(__name__)
 
@@ -36,14 +35,7 @@ def read_lightning(path: Path | str) -> dict[str, Any]:
         raise ValueError(
             f"{path} is truncated or no checkpoint; copy it again, or give a .ckpt file written by `maskmm fit`"
         )
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
-        # Not torch's own words: they advise to load the file unsafely.
-        raise ValueError(
-            f"{path} is truncated, or holds more than tensors and plain values; copy it again, or give a .ckpt file "
-            "written by `maskmm fit`"
-        ) from error
+    checkpoint = read_tensors(path)
     if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
         raise ValueError(f"{path} has no state_dict, expected a .ckpt file written by `maskmm fit`")
     return checkpoint

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from maskmm.checkpoint import resolve_folder
 from maskmm.interop.fields import Fields
+from tokenizers_vq.contract.tensor_files import read_tensors
 
 _WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 _HUB_PATTERNS = ["*.json", "*.txt", "*.safetensors", "pytorch_model*.bin"]
@@ -90,23 +87,6 @@ def _read_json(path: Path) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise ValueError(f"{path} holds a {type(data).__name__}, expected an object")
     return data
-
-
-def read_tensors(path: Path) -> Any:
-    """Contents of a safetensors file, or of a torch file that holds tensors and plain values alone.
-
-    Raises:
-        ValueError: a file that is damaged or holds more.
-    """
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
-        # Not torch's own words: they advise to load the file unsafely.
-        raise ValueError(
-            f"{path} is truncated, or holds more than tensors and plain values; copy it again"
-        ) from error
 
 
 def _folder_weights(folder: Path) -> dict[str, Tensor]:

@@ -11,11 +11,11 @@ from torchaudio.compliance.kaldi import fbank
 
 from maskmm.checkpoint import save_checkpoint
 from maskmm.interop import from_beats
-from maskmm.interop.public_model import read_tensors
 from maskmm.pipeline import load
 from maskmm.sequence import pack
 from tests.parity.hidden_states import TOLERANCE, largest_difference
 from tests.reference.naive_beats import forward, random_weights
+from tokenizers_vq.contract.tensor_files import read_tensors
 
 CFG = {
     "input_patch_size": 16, "embed_dim": 24, "conv_bias": False, "encoder_layers": 3, "encoder_embed_dim": 32,

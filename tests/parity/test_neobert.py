@@ -12,10 +12,11 @@ from safetensors.torch import save_file
 
 from maskmm.interop import from_transformers, neobert
 from maskmm.interop.fields import Fields
-from maskmm.interop.public_model import PublicModel, read_tensors
+from maskmm.interop.public_model import PublicModel
 from maskmm.model import MaskedTransformer
 from tests.parity.hidden_states import LENGTHS, TOLERANCE, largest_difference, packed, random_codes
 from tests.reference.naive_neobert import forward, random_weights
+from tokenizers_vq.contract.tensor_files import read_tensors
 
 CONFIG = {
     "model_type": "neobert", "hidden_size": 48, "num_hidden_layers": 3, "num_attention_heads": 4, "vocab_size": 67,

@@ -10,8 +10,14 @@ import torch
 import yaml
 
 from datamodules.store import TokenItems, write_store
+from maskmm.checkpoint import save_checkpoint
 from maskmm.cli.checks import check_round_trip, random_codes
 from maskmm.cli.main import main
+from maskmm.model import MaskedTransformer, TransformerConfig
+from maskmm.nn.config import AttentionConfig
+from maskmm.vocabulary import Vocabulary
+from tokenizers_vq.contract import Modality
+from tokenizers_vq.image_patches import ImagePatches
 
 CONFIG = """
 modalities:
@@ -131,10 +137,24 @@ def test_a_tokenizer_config(tmp_path, capsys) -> None:
     assert "(20, 1, 32, 32)" in found["data"][1]
 
 
+@pytest.mark.parametrize(("codebook_size", "lacking"), [(0, "codes"), (11, "decoder")])
+def test_modalities_that_are_only_read(codebook_size: int, lacking: str, tmp_path, capsys) -> None:
+    patches = ImagePatches((8, 8), 4, codebook_size=codebook_size)
+    config = TransformerConfig(
+        width=16, depth=1, attention=AttentionConfig(num_heads=2), input_widths={"image": 48}
+    )
+    model = MaskedTransformer(Vocabulary([Modality("image", patches.spec)]), config)
+    save_checkpoint(tmp_path / "model", model, {"image": patches})
+    assert main(["doctor", str(tmp_path / "model")]) == 0
+    assert table(capsys)["image generation"][1] == f"none: ImagePatches has no {lacking}"
+    without = check_round_trip("image", patches, random_codes(patches), is_real=True)
+    assert without.is_ok and without.detail.startswith("none: ImagePatches has no")
+
+
 def test_unreadable_media_fail_only_where_they_are_real(toy_tokenizers) -> None:
     speech = toy_tokenizers["speech"]
     speech.encode = lambda media, lengths=None: (_ for _ in ()).throw(ValueError("cannot read"))
-    codes = random_codes(speech.spec)
+    codes = random_codes(speech)
     assert len(codes) == 16 and codes[0].shape == (10, 2)
     real, generated = (check_round_trip("speech", speech, codes, is_real) for is_real in (True, False))
     assert not real.is_ok and generated.is_ok and "0 of 16" in real.detail and "cannot read" in real.detail

@@ -68,6 +68,8 @@ def test_the_commands(published: Publish, tmp_path: Path, capsys) -> None:
         "34 weights loaded, 0 new, 2 ignored" in out
         and "ignored: pooler.dense.bias, pooler.dense.weight" in out
     )
+    assert main(["doctor", str(ours)]) == 0
+    assert "different of 16 samples" in capsys.readouterr().out
     assert main(["export", str(ours), "--format", "bert", "--out", str(theirs)]) == 0
     assert load_file(theirs / "model.safetensors").keys() == {n for n in bert_weights() if "pooler" not in n}
     assert main(["export", str(ours), "--format", "bert", "--out", str(tmp_path / "b"), "--config", "c"]) == 2

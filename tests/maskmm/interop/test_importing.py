@@ -137,6 +137,10 @@ def test_damaged_files(published: Publish, tmp_path: Path) -> None:
         from_transformers(folder)
     with pytest.raises(ValueError, match="does not exist; give the file of a checkpoint"):
         from_beats(tmp_path / "nowhere.pt")
+    for content in (b"hello", b"", b"\x80\x02}q\x00", b"cos\nsystem\n(S'ls'\ntR.", b"(lp0\nh\x07."):
+        (tmp_path / "beats.pt").write_bytes(content)
+        with pytest.raises(ValueError, match="is truncated, or holds more than tensors"):
+            from_beats(tmp_path / "beats.pt")
     torch.save({"model": {}}, tmp_path / "beats.pt")
     with pytest.raises(ValueError, match="no entries 'cfg' and 'model'"):
         read_public(tmp_path / "beats.pt")
