@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from jsonargparse import ArgumentParser
 
 from tokenizers_vq.contract import Tokenizer, load_tokenizer
 from tokenizers_vq.contract.described import find_class, rebuild
+from tokenizers_vq.training import TokenizerModule
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs" / "tokenizer").glob("*.yaml"))
 
@@ -31,6 +33,14 @@ def test_it_says_command_and_number(path: Path) -> None:
         "Reached" in line or "Not run yet" in line or "has the command and the numbers" in line
         for line in head
     )
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_the_command_line_understands_it(path: Path) -> None:
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--model", type=TokenizerModule)
+    parsed = parser.parse_object({"model": yaml.safe_load(path.read_text())})
+    assert parsed.model.init_args.tokenizer.class_path == read(path)["class_path"]
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)

@@ -20,6 +20,7 @@ from torchvision.utils import save_image
 from benchmarks.rate_distortion.budget import Budget, fit
 from benchmarks.rate_distortion.picture_peers import Rate, codec_rows, patch_row
 from benchmarks.rate_distortion.stills import Stills, emoji, photos
+from maskmm.cli.precision import has_fast_bf16
 from tokenizers_vq.checks import fixed_codes
 from tokenizers_vq.contract import Tokenizer
 from tokenizers_vq.contract.described import find_class, rebuild
@@ -78,8 +79,9 @@ PHOTOS = (
 
 def rows(budget: Budget) -> Iterator[Row]:
     """Rows of the drawings, then of the photographs."""
-    trainer = yaml.safe_load((_CONFIGS / "experiment" / "emoji_tokenizer.yaml").read_text())
-    batch_size, precision = trainer["data"]["init_args"]["batch_size"], trainer["trainer"]["precision"]
+    told = yaml.safe_load((_CONFIGS / "experiment" / "emoji_tokenizer.yaml").read_text())
+    batch_size = told["data"]["init_args"]["batch_size"]
+    precision = "bf16-mixed" if has_fast_bf16() else "32-true"
     yield from compare(emoji(budget, batch_size), EMOJI, budget, precision)
     yield from compare(photos(budget, batch_size), PHOTOS, budget, precision)
 
@@ -137,6 +139,7 @@ def _trained_row(case: Case, module: TokenizerModule, stills: Stills, budget: Bu
         "usage": round(usage, 3),
         "train_cpu_s": fitted.cpu_s,
         "steps": fitted.steps,
+        "precision": str(precision),
     } | stills.score(decoded)
 
 

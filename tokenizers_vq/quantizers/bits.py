@@ -6,8 +6,6 @@ The softmax over the 2^n corners of a cube of the similarity to a latent is a pr
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 
@@ -17,28 +15,34 @@ from tokenizers_vq.quantizers.distributed import mean_over_ranks
 _SMALLEST = 1e-12  # probabilities below it count as it, to keep the gradient of p log p finite
 
 
-@dataclass(frozen=True)
 class BitEntropy(Described):
     """Weight of E[H(code | latent)] - diversity * H(E[code]): sure of each code, and all codes used alike.
 
     Yu et al., "Language Model Beats Diffusion: Tokenizer is Key to Visual Generation" (2023), equation 5.
 
-    Attributes:
+    Args:
         weight: of the whole term.
         diversity: of the entropy of the mean against the mean entropy (gamma).
         inverse_temperature: of the softmax over codes.
         group_bits: None computes H(E[code]) exactly over all codes; n takes groups of n bits as independent,
             an upper bound whose cost does not grow with the number of codes.
+
+    Raises:
+        ValueError: group_bits below 1.
     """
 
-    weight: float = 0.1
-    diversity: float = 1.0
-    inverse_temperature: float = 100.0
-    group_bits: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.group_bits is not None and self.group_bits < 1:
-            raise ValueError(f"group_bits={self.group_bits}: expected at least 1, or None for all bits")
+    # No dataclass: jsonargparse would read the instance that is LFQ's default as a dict of everything in it.
+    def __init__(
+        self,
+        weight: float = 0.1,
+        diversity: float = 1.0,
+        inverse_temperature: float = 100.0,
+        group_bits: int | None = None,
+    ) -> None:
+        if group_bits is not None and group_bits < 1:
+            raise ValueError(f"group_bits={group_bits}: expected at least 1, or None for all bits")
+        self.weight, self.diversity = weight, diversity
+        self.inverse_temperature, self.group_bits = inverse_temperature, group_bits
 
     def __call__(self, x_NB: Tensor, weight_N: Tensor, scale: float) -> Tensor:
         """Weighted scalar loss.
