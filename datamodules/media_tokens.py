@@ -1,7 +1,7 @@
 """Media made into tokens as they are needed, for models that read continuous inputs beside or instead of codes.
 
-Token stores hold codes alone. What a model of patches is shown (BEATs, BEiT) is made here, by the tokenizer that makes
-its targets, from batches of any datamodule of media.
+Token stores hold codes, and continuous inputs if they were asked for; here nothing is stored. What a model of patches
+is shown (BEATs, BEiT) is made by the tokenizer that makes its targets, from batches of any datamodule of media.
 """
 
 from __future__ import annotations

@@ -75,7 +75,7 @@ class StepLoader:
             num_workers=self.num_workers,
             # Copies from page-locked memory to a GPU go on while it computes.
             pin_memory=torch.cuda.is_available(),
-            # Its own, or each pass would draw from the global one and move the model's dropout.
+            # Its own, or each pass would draw from the global one and move what else draws from it.
             generator=torch.Generator(),
         )
         return iter(steps) if self.num_parts == 1 else chain.from_iterable(steps)

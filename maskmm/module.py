@@ -228,7 +228,7 @@ class MaskedModule(lightning.LightningModule):
             self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep what a folder is built from, and the state of torch's generators (dropout)."""
+        """Keep what a folder is built from, and the state of torch's generators, which own objectives may draw from."""
         checkpoint["maskmm"] = {
             "vocabulary": self.vocabulary.to_dict(),
             "transformer": self.model.config.to_dict(),

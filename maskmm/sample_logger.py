@@ -41,7 +41,8 @@ class SampleLogger(lightning.Callback):
 
     Samples and random numbers are the same at each validation, so that what changes is the model. They are made while
     the weights of validation are in place (averaged ones, where a callback averages). The originals, through the
-    tokenizers and back, are shown once. Without a TensorBoard logger nothing is generated.
+    tokenizers and back, are shown once. Modalities without codes or decoder, which a model only reads, are left out.
+    Without a TensorBoard logger nothing is generated.
 
     Args:
         num_samples: most samples of each modality.
@@ -69,7 +70,8 @@ class SampleLogger(lightning.Callback):
                 "tokenizer folders (ModalitySource), or leave this callback out"
             )
         if tensorboard_writer(trainer) is not None:
-            self._tokenizers = {source.name: load_tokenizer(source.tokenizer) for source in pl_module.sources}
+            loaded = {source.name: load_tokenizer(source.tokenizer) for source in pl_module.sources}
+            self._tokenizers = {name: t for name, t in loaded.items() if t.spec.has_codes and t.has_decoder}
 
     def on_validation_batch_end(
         self,
@@ -148,11 +150,13 @@ def choose_requests(batch: MaskedSequence, targets: Sequence[str], num_samples: 
     sequence = replace(inputs, ids=batch.targets.cpu())
     modalities = sequence.vocabulary.modalities
     whole = [s for s in unpack(sequence).samples(modalities) if not any(n.endswith(".length") for n in s)]
+    # A condition is its codes alone, without continuous inputs that the model would want to see.
+    plain = {m.name for m in modalities if m.spec.has_codes} - set(inputs.inputs)
     requests = {}
     for name in targets:
-        chosen = [sample for sample in whole if name in sample and len(sample) > 1][:num_samples]
+        chosen = [sample for sample in whole if name in sample and plain & set(sample) - {name}][:num_samples]
         if chosen:
-            others = [sorted(set(sample) - {name}) for sample in chosen]
+            others = [sorted(plain & set(sample) - {name}) for sample in chosen]
             sources = tuple(names[index % len(names)] for index, names in enumerate(others))
             conditions = [{source: sample[source][0]} for source, sample in zip(sources, chosen)]
             requests[name] = Request(

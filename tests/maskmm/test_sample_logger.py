@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from maskmm.sample_logger import SampleLogger, choose_requests
 from tests.maskmm.conftest import build_tokenizers
 from tests.maskmm.training import TINY, build_data, build_module, build_trainer, write_toy_data
 from tokenizers_vq.contract import Key, Modality, ModalitySource, TokenBatch, Tokenizer, TokenSpec
+from tokenizers_vq.image_patches import ImagePatches
 
 
 @pytest.fixture
@@ -132,6 +134,21 @@ def test_conditions_take_turns_and_lengths_are_left_out(sources: list[ModalitySo
     assert torch.equal(conditions[0]["image"][0], image) and torch.equal(conditions[1]["text"][0], text)
     assert list(conditions[0]) == ["image"]
     assert choose_requests(packed(sources, [{"text": text}]), ["text"], 2) == {}
+
+
+def test_what_the_model_only_reads_is_neither_condition_nor_target(
+    sources: list[ModalitySource], tmp_path: Path
+) -> None:
+    image, text = torch.zeros(4, 4, 1, dtype=torch.int64), torch.zeros(3, 1, dtype=torch.int64)
+    batch = packed(sources, [{"image": image, "text": text}])
+    seen = replace(batch, inputs=replace(batch.inputs, inputs={"image": torch.zeros(16, 5)}))
+    assert set(choose_requests(batch, ["image", "text"], 2)) == {"image", "text"}
+    assert set(choose_requests(seen, ["image", "text"], 2)) == {"image"}
+    ImagePatches((8, 8), 4).save(tmp_path / "patches")
+    callback, trainer = SampleLogger(), build_trainer(tmp_path, logger=TensorBoardLogger(tmp_path))
+    module = build_module([*sources, ModalitySource("pixels", str(tmp_path / "patches"))])
+    callback.setup(trainer, module, "fit")
+    assert set(callback._tokenizers) == {source.name for source in sources}
 
 
 def test_without_tensorboard_nothing_is_generated(sources: list[ModalitySource], tmp_path: Path) -> None:
