@@ -86,9 +86,8 @@ def main() -> int:
         "seed": str(options.seed),
         "threads": str(options.threads),
     }
-    rows = measure(
-        options.media, Budget(options.cpu_seconds, options.seed, options.quick, options.save), rows_of
-    )
+    budget = Budget(options.cpu_seconds, options.seed, options.quick, options.save, tuple(options.only))
+    rows = measure(options.media, budget, rows_of)
     if options.out is None:
         return 0 if write(rows, shared, [sys.stdout]) else 1
     with options.out.open("w") as out:

@@ -108,16 +108,31 @@ def test_a_medium_that_fails_says_why_and_the_others_go_on() -> None:
 def test_command_line_in_one_file(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(
-        tokenizers,
-        "rows_of",
-        lambda medium: lambda budget: [{"medium": medium, "case": str(budget.is_quick)}],
-    )
+    def rows(budget: Budget) -> Iterable[dict[str, Any]]:
+        for case in ("k-means", "ours", "theirs"):
+            if budget.wants(case):
+                yield {"medium": "image", "case": case, "is_quick": budget.is_quick, "s": budget.cpu_seconds}
+
+    monkeypatch.setattr(tokenizers, "rows_of", lambda medium: rows)
     out = tmp_path / "rows.jsonl"
-    monkeypatch.setattr("sys.argv", ["tokenizers.py", "--media", "image", "--quick", "--out", str(out)])
+    options = [
+        "--media",
+        "image",
+        "--quick",
+        "--cpu-seconds",
+        "7",
+        "--only",
+        "our",
+        "their",
+        "--out",
+        str(out),
+    ]
+    monkeypatch.setattr("sys.argv", ["tokenizers.py", *options])
     assert tokenizers.main() == 0
-    (row,) = map(json.loads, out.read_text().splitlines())
-    assert row["case"] == "True"
-    assert row["budget_cpu_s"] == "quick"
-    assert row["commit"]
-    assert json.loads(capsys.readouterr().out) == row
+    ours, theirs = map(json.loads, out.read_text().splitlines())
+    assert (ours["case"], theirs["case"]) == ("ours", "theirs")
+    assert ours["is_quick"]
+    assert ours["s"] == 7
+    assert ours["budget_cpu_s"] == "quick"
+    assert ours["commit"]
+    assert list(map(json.loads, capsys.readouterr().out.splitlines())) == [ours, theirs]
