@@ -57,7 +57,7 @@ def attend_biased_op(
         rows, _ = slices(run)
         values = _within(window, bias(*row_numbers(run, q.device)))
         q_run, k_run, v_run = heads_first(run, q[rows], k[rows], v[rows])
-        part, part_lse = written_out.forward(q_run, k_run, v_run, values)
+        part, part_lse = _forward(q_run, k_run, v_run, values)
         out[rows] = rearrange(part, "b h l k -> (b l) h k")
         lse[rows] = rearrange(part_lse, "b h l -> (b l) h")
     return out, lse
@@ -134,6 +134,14 @@ def _differentiate(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor | None, ..
 
 
 attend_biased_op.register_autograd(_differentiate, setup_context=_save)
+
+
+def _forward(q: Tensor, k: Tensor, v: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+    """(b, H, L, K) and the log-sum-exps (b, H, L); the CPU's kernel keeps no scores."""
+    if q.device.type != "cpu":
+        return written_out.forward(q, k, v, values)
+    kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+    return kernel(q, k, v, attn_mask=values.to(q.dtype))
 
 
 def _pieces(offsets: Tensor, num_heads: int) -> list[Run]:
