@@ -74,6 +74,22 @@ def test_dead_codes_are_put_on_latents_of_the_batch(kind):
     assert float(quantizer(x).metrics["usage"]) >= 0.5
 
 
+@pytest.mark.parametrize("kind", [VectorQuantizer, GradientVQ, CosineVQ])
+def test_kmeans_starts_from_the_first_training_batch_alone(kind):
+    places = torch.nn.functional.normalize(vectors(8, dim=6), dim=1)
+    x = places.repeat(20, 1) + 0.01 * vectors(160, dim=6)
+    quantizer = kind(48, 6, init="kmeans", revive_below=0.0)
+    before = quantizer.codebook_KD.detach().clone()
+    quantizer.eval()(x)
+    assert torch.equal(quantizer.codebook_KD, before)
+    error = quantizer.train()(x).loss.detach()
+    assert float(error) < 1e-3  # so many centres that each place has one
+    started = quantizer.codebook_KD.detach().clone()
+    quantizer(-x)  # far from all codes: another start would move them there
+    moved = (quantizer.codebook_KD.detach() - started).norm(dim=1)
+    assert float(moved.median()) < 0.1
+
+
 def test_nothing_is_revived_without_a_valid_latent():
     quantizer = GradientVQ(8, 4, init="normal", revive_below=1.0).train()
     before = quantizer.codebook_KD.detach().clone()
