@@ -13,6 +13,12 @@ _NOT_SHARED = ("medium", "corpus", "case", "is_ours", "failed")
 
 
 def render(rows: list[dict[str, Any]]) -> str:
+    """Runs one after the other: a file may hold the rows of several commands."""
+    runs = dict.fromkeys(row.get("command") for row in rows)
+    return "\n\n".join(_run([row for row in rows if row.get("command") == command]) for command in runs)
+
+
+def _run(rows: list[dict[str, Any]]) -> str:
     """What all rows share, one table for each medium and corpus with the columns that its rows have, failures."""
     parts = [conditions(rows, _NOT_SHARED)]
     shown = [name for name in rows[0] if f"* {name}: " not in "\n" + parts[0]]

@@ -105,6 +105,17 @@ def test_a_medium_that_fails_says_why_and_the_others_go_on() -> None:
     assert "* sound: failed, ImportError: no such codec" in table
 
 
+def test_runs_of_one_file_have_conditions_and_tables_of_their_own() -> None:
+    rows = [
+        {"medium": "image", "case": case, "command": command, "db": 1.5}
+        for case, command in ("ax", "bx", "cy")
+    ]
+    table = render(rows)
+    assert table.count("* command: ") == 2
+    assert table.count("## image") == 2
+    assert table.index("| b |") < table.index("* command: y") < table.index("c")
+
+
 def test_command_line_in_one_file(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
