@@ -19,8 +19,9 @@ def render(rows: list[dict[str, Any]]) -> str:
 
 
 def _run(rows: list[dict[str, Any]]) -> str:
-    """What all rows share, one table for each medium and corpus with the columns that its rows have, failures."""
-    parts = [conditions(rows, _NOT_SHARED)]
+    """What all rows share in words, a table for each medium and corpus with the columns its rows have, failures."""
+    numbers = {name for name, value in rows[0].items() if not isinstance(value, str)}
+    parts = [conditions(rows, numbers.union(_NOT_SHARED))]
     shown = [name for name in rows[0] if f"* {name}: " not in "\n" + parts[0]]
     shown += [name for row in rows for name in row if name not in rows[0]]
     for title in dict.fromkeys(_title(row) for row in rows if "failed" not in row):

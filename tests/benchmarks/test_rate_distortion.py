@@ -113,7 +113,7 @@ def test_runs_of_one_file_have_conditions_and_tables_of_their_own() -> None:
     table = render(rows)
     assert table.count("* command: ") == 2
     assert table.count("## image") == 2
-    assert table.index("| b |") < table.index("* command: y") < table.index("c")
+    assert table.index("| b | 1.5 |") < table.index("* command: y") < table.index("| c | 1.5 |")
 
 
 def test_command_line_in_one_file(
