@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from jsonargparse import ArgumentParser
 
 from maskmm.masking.transforms import DropModalities, LengthQueries
 from maskmm.masking.whole_words import WholeWords
@@ -96,3 +97,11 @@ def test_what_comes_out_can_be_packed(transform: BatchTransform, num_samples: in
 def test_samples_without_any_modality_pass(transform: BatchTransform) -> None:
     nothing = TokenBatch.from_samples([{}, {}], MODALITIES)
     assert contents(transform(nothing, Key(0))) == contents(nothing)
+
+
+def test_a_transform_is_named_in_yaml_by_its_class() -> None:
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--transforms", type=list[BatchTransform])
+    named = {"class_path": "maskmm.masking.transforms.DropModalities", "init_args": {"keep": [0.2, 0.8]}}
+    (found,) = parser.instantiate_classes(parser.parse_object({"transforms": [named]})).transforms
+    assert isinstance(found, DropModalities) and found.keep == [0.2, 0.8]

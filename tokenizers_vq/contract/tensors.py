@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, Self
 
 import torch
@@ -13,6 +13,9 @@ _WAITING = ("cpu", "mps")
 """Devices whose copies must be waited for: what is read too early would be old memory."""
 
 
+# A dataclass itself: jsonargparse takes records whose bases are all dataclasses for values, others for classes to name,
+# and then refuses a transform of batches as none.
+@dataclass(frozen=True)
 class TensorRecord:
     """A base of dataclasses that hold tensors, other records, and tuples and dicts of both."""
 
