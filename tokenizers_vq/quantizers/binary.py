@@ -25,7 +25,7 @@ class BinaryQuantizer(Quantizer):
         dim: channels, each one bit.
         num_codebooks: sub-ids Q.
         scale: half the edge of the cube.
-        entropy: the entropy terms; None for none.
+        entropy: the entropy terms; a weight of 0 leaves them out.
         commitment: weight of the loss that draws latents to their corners.
 
     Raises:
@@ -36,7 +36,7 @@ class BinaryQuantizer(Quantizer):
     powers_S: Tensor
 
     def __init__(
-        self, dim: int, num_codebooks: int, scale: float, entropy: BitEntropy | None, commitment: float
+        self, dim: int, num_codebooks: int, scale: float, entropy: BitEntropy, commitment: float
     ) -> None:
         super().__init__()
         if dim < 1 or num_codebooks < 1 or dim % num_codebooks:
@@ -44,7 +44,7 @@ class BinaryQuantizer(Quantizer):
         bits = dim // num_codebooks
         if bits > _MAX_BITS:
             raise ValueError(f"{bits} bits a codebook, expected at most {_MAX_BITS}; raise num_codebooks")
-        if entropy is not None and (entropy.group_bits or dim) > _MAX_BITS:
+        if entropy.weight and (entropy.group_bits or dim) > _MAX_BITS:
             raise ValueError(
                 f"entropy over {entropy.group_bits or dim} bits at once, expected at most {_MAX_BITS}; "
                 "set BitEntropy(group_bits=...)"
@@ -84,7 +84,7 @@ class BinaryQuantizer(Quantizer):
         if self.commitment:
             error_N = (x_NB - quantized.reshape(-1, self.dim)).square().mean(dim=1)
             loss = loss + self.commitment * (error_N * weight_N).sum() / weight_N.sum().clamp(min=1)
-        if self.entropy is not None and self.training:
+        if self.entropy.weight and self.training:
             with torch.autocast(x_NB.device.type, enabled=False):
                 loss = loss + self.entropy(x_NB, weight_N, self.scale)
         if self.training:

@@ -31,7 +31,6 @@ class BitEntropy(Described):
         ValueError: group_bits below 1.
     """
 
-    # No dataclass: jsonargparse would read the instance that is LFQ's default as a dict of everything in it.
     def __init__(
         self,
         weight: float = 0.1,

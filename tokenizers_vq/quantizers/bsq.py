@@ -10,8 +10,6 @@ from torch import Tensor, nn
 from tokenizers_vq.quantizers.binary import BinaryQuantizer
 from tokenizers_vq.quantizers.bits import BitEntropy
 
-_ENTROPY = BitEntropy(group_bits=1)
-
 
 class BSQ(BinaryQuantizer):
     """2^dim codes at the corners of a cube within the unit sphere; the gradient passes the normalisation.
@@ -19,7 +17,8 @@ class BSQ(BinaryQuantizer):
     Args:
         dim: channels, each one bit; ProjectedQuantizer brings other widths to it.
         num_codebooks: sub-ids that an id is split into; above 24 channels more than one is needed.
-        entropy: the entropy terms, by default with every bit taken as independent (the paper's approximation).
+        entropy: the entropy terms, by default with every bit taken as independent (the paper's approximation); a weight
+            of 0 leaves them out.
         commitment: weight of the loss that draws latents to their corners; the bound makes it optional.
 
     Raises:
@@ -30,10 +29,10 @@ class BSQ(BinaryQuantizer):
         self,
         dim: int,
         num_codebooks: int = 1,
-        entropy: BitEntropy | None = _ENTROPY,
+        entropy: BitEntropy | None = None,
         commitment: float = 0.0,
     ) -> None:
-        super().__init__(dim, num_codebooks, dim**-0.5, entropy, commitment)
+        super().__init__(dim, num_codebooks, dim**-0.5, entropy or BitEntropy(group_bits=1), commitment)
 
     def place(self, latents: Tensor) -> Tensor:
         """The latents on the unit sphere."""

@@ -10,8 +10,6 @@ from torch import Tensor
 from tokenizers_vq.quantizers.binary import BinaryQuantizer
 from tokenizers_vq.quantizers.bits import BitEntropy
 
-_ENTROPY = BitEntropy()
-
 
 class LFQ(BinaryQuantizer):
     """2^dim codes at the corners of {-1, 1}^dim; 18 channels make MAGVIT-v2's 262,144 codes.
@@ -19,7 +17,7 @@ class LFQ(BinaryQuantizer):
     Args:
         dim: channels, each one bit; ProjectedQuantizer brings other widths to it.
         num_codebooks: sub-ids that an id is split into, e.g. 2 of 2^9 for 18 channels.
-        entropy: the entropy terms; None for none.
+        entropy: the entropy terms, by default BitEntropy(); a weight of 0 leaves them out.
         commitment: weight of the loss that draws latents to their corners.
 
     Raises:
@@ -30,10 +28,10 @@ class LFQ(BinaryQuantizer):
         self,
         dim: int,
         num_codebooks: int = 1,
-        entropy: BitEntropy | None = _ENTROPY,
+        entropy: BitEntropy | None = None,
         commitment: float = 0.25,
     ) -> None:
-        super().__init__(dim, num_codebooks, 1.0, entropy, commitment)
+        super().__init__(dim, num_codebooks, 1.0, entropy or BitEntropy(), commitment)
 
     def place(self, latents: Tensor) -> Tensor:
         """The latents as they are."""

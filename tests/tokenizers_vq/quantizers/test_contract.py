@@ -12,6 +12,7 @@ from tokenizers_vq.quantizers import (
     BSQ,
     FSQ,
     LFQ,
+    BitEntropy,
     CosineVQ,
     GradientVQ,
     GroupedQuantizer,
@@ -58,7 +59,7 @@ EXAMPLES = {
     GumbelQuantizer: [lambda: GumbelQuantizer(16, 4, anneal_steps=4)],
     RandomProjectionQuantizer: [lambda: RandomProjectionQuantizer(16, 4, codebook_dim=2, num_codebooks=2)],
     FSQ: [lambda: FSQ((8, 5, 3, 4))],
-    LFQ: [lambda: LFQ(4), lambda: LFQ(4, num_codebooks=2, entropy=None)],
+    LFQ: [lambda: LFQ(4), lambda: LFQ(4, num_codebooks=2, entropy=BitEntropy(weight=0.0))],
     BSQ: [lambda: BSQ(4), lambda: BSQ(4, num_codebooks=4, commitment=0.1)],
 }
 MAKERS = [maker for makers in EXAMPLES.values() for maker in makers]

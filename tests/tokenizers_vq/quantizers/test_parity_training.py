@@ -6,6 +6,7 @@ import torch
 from tokenizers_vq.quantizers import (
     FSQ,
     LFQ,
+    BitEntropy,
     CosineVQ,
     GroupedQuantizer,
     RandomProjectionQuantizer,
@@ -88,7 +89,7 @@ def test_grouped_fsq():
 
 
 def test_lfq_sub_ids():
-    ours = LFQ(6, num_codebooks=2, entropy=None, commitment=0.25).train()
+    ours = LFQ(6, num_codebooks=2, entropy=BitEntropy(weight=0.0), commitment=0.25).train()
     theirs = peer.LFQ(
         dim=6, codebook_size=8, num_codebooks=2, entropy_loss_weight=0.0, commitment_loss_weight=0.25
     )
