@@ -81,7 +81,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", help="cpu (default), cuda, cuda:1 ...")
     parser.add_argument(
         "--precision", default="float32", choices=("float32", "int8"),
-        help="int8: about twice as fast on CPUs for a wide model, for 2 %% of error (default: %(default)s)",
+        help="int8: up to twice as fast on CPUs for a wide model, for 2 %% of error (default: %(default)s)",
     )  # fmt: skip
 
 
