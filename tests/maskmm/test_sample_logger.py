@@ -70,7 +70,7 @@ def test_of_films_the_middle_frames_are_shown(tmp_path: Path) -> None:
         spec = TokenSpec(3, 1, ("t",), max_length=5)
 
         def encode(self, media: Any, lengths: Any = None) -> Any:
-            raise NotImplementedError
+            return [(film.flatten(1).mean(1, keepdim=True) * 2).long() for film in media]
 
         def decode(self, codes: Any) -> list[torch.Tensor]:
             return [(c / 2.0)[..., None, None].expand(-1, 1, 4, 4) for c in codes]

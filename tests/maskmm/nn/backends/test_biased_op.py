@@ -109,7 +109,8 @@ def test_operator_keeps_torchs_rules(is_gated: bool) -> None:
     bias, _ = bound("bucketed", sequence, is_gated)
     qkv = Case([sequence.num_rows], (HEADS, HEADS), dtype=torch.float64).tensors()
     parts = (bias.place, bias.table, bias.gate, bias.formula, list(bias.numbers), 5)
-    torch.library.opcheck(attend_biased_op, (*qkv, sequence.cu_seqlens, *parts))
+    found = torch.library.opcheck(attend_biased_op, (*qkv, sequence.cu_seqlens, *parts))
+    assert found and set(found.values()) == {"SUCCESS"}
 
 
 def test_a_formula_that_is_gone_is_an_error() -> None:

@@ -42,7 +42,8 @@ def test_rows_past_the_last_offset_are_zeros_with_zero_gradients() -> None:
 
 def test_operator_keeps_torchs_rules() -> None:
     cu = offsets([3, 3, 0, 5])
-    torch.library.opcheck(attend_runs_op, (*Case([3, 3, 0, 5]).tensors(), cu, cu))
+    found = torch.library.opcheck(attend_runs_op, (*Case([3, 3, 0, 5]).tensors(), cu, cu))
+    assert found and set(found.values()) == {"SUCCESS"}
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
