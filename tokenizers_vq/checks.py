@@ -33,6 +33,30 @@ def check_range(value: Tensor, low: float, high: float, name: str, fix: str) -> 
         raise ValueError(f"{name} from {smallest:g} to {largest:g}, expected {low:g} to {high:g}; {fix}")
 
 
+def padded_lengths(media: Tensor, lengths: Tensor | None, what: str) -> Tensor:
+    """Real length (B,) int64 of each row of a padded batch, on its device.
+
+    Args:
+        media: (B, T, ...).
+        lengths: (B,) int64; all of T where not given.
+        what: is counted along T, for messages.
+
+    Raises:
+        ValueError: lengths of another shape or dtype, or longer than T.
+    """
+    if lengths is None:
+        return torch.full((len(media),), media.shape[1], device=media.device)
+    if lengths.shape != media.shape[:1] or lengths.is_floating_point():
+        raise ValueError(
+            f"lengths of shape {tuple(lengths.shape)} and {lengths.dtype}, expected ({len(media)},) int64"
+        )
+    if int(lengths.max()) > media.shape[1]:
+        raise ValueError(
+            f"lengths up to {int(lengths.max())}, but the padded batch has {media.shape[1]} {what}"
+        )
+    return lengths.to(media.device)
+
+
 def fixed_codes(codes: Tensor | Sequence[Tensor], spec: TokenSpec, name: str) -> Tensor:
     """A batch of codes (B, *grid, Q) of a spec of fixed grid, checked; lists are stacked.
 

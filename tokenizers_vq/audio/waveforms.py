@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from tokenizers_vq.checks import check_float, check_range
+from tokenizers_vq.checks import check_float, check_range, padded_lengths
 
 _HIGHEST = 1.1  # a resampled peak may pass 1 a little; integers taken for floats pass it by far
 
@@ -53,17 +53,7 @@ def _check_padded(media: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor
         raise ValueError(
             f"audio of shape {tuple(media.shape)}, expected (B, T), or a list of (T,): mono clips"
         )
-    if lengths is None:
-        return media, torch.full((media.shape[0],), media.shape[1], device=media.device)
-    if lengths.shape != media.shape[:1] or lengths.is_floating_point():
-        raise ValueError(
-            f"lengths of shape {tuple(lengths.shape)} and {lengths.dtype}, expected ({len(media)},) int64"
-        )
-    if int(lengths.max()) > media.shape[1]:
-        raise ValueError(
-            f"lengths up to {int(lengths.max())}, but the padded batch has {media.shape[1]} samples"
-        )
-    return media, lengths.to(media.device)
+    return media, padded_lengths(media, lengths, "samples")
 
 
 def _pad_list(media: Sequence[Tensor]) -> tuple[Tensor, Tensor]:

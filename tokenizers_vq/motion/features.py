@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from einops import rearrange
 from torch import Tensor
 
 from tokenizers_vq.contract import Described
@@ -20,17 +21,20 @@ class MotionFeatures(Described, ABC):
 
     Attributes:
         rate: poses a second.
-        width: features of a pose.
-        groups: name -> where in a row; together they cover it, and each is normalised by one deviation.
+        groups: name -> where in a row; together they cover it in order, and each is normalised by one deviation.
         weights: group -> its deviation after normalisation, by which errors in it count; 1 where it is not named.
         parents: of the J joints, -1 for the root.
     """
 
     rate: float
-    width: int
     groups: dict[str, slice]
     weights: dict[str, float]
     parents: tuple[int, ...]
+
+    @property
+    def width(self) -> int:
+        """Features of a pose."""
+        return max(group.stop for group in self.groups.values())
 
     @abstractmethod
     def of_media(
@@ -64,13 +68,19 @@ class MotionFeatures(Described, ABC):
     def path(self, features_BTF: Tensor) -> tuple[Tensor, Tensor]:
         """Heading (B, T), radians about y, and root (B, T, 3), metres; the first pose is over the origin."""
 
-    @abstractmethod
     def kept_joints(self, features_BTF: Tensor) -> Tensor:
-        """Joints (B, T, J, 3), metres, as the features keep them: ahead, from the ground under the root."""
+        """Joints (B, T, J, 3), metres, by the groups height and positions: ahead, from the ground under the root."""
+        height = features_BTF[..., self.groups["height"]]
+        zero = torch.zeros_like(height)
+        kept = torch.cat([zero, height, zero, features_BTF[..., self.groups["positions"]]], dim=-1)
+        return rearrange(kept, "b t (j c) -> b t j c", c=3)
 
-    @abstractmethod
     def local_joints(self, features_BTF: Tensor) -> Tensor:
-        """Joints (B, T, J, 3) as `kept_joints`, where `media` puts them; gradients pass."""
+        """Joints (B, T, J, 3) as `kept_joints`, where `media` puts them: there, if a subclass does not say otherwise.
+
+        Gradients pass.
+        """
+        return self.kept_joints(features_BTF)
 
     def joints(self, features_BTF: Tensor) -> Tensor:
         """Joints (B, T, J, 3) in the world, metres, as the features keep them."""
@@ -83,8 +93,16 @@ class MotionFeatures(Described, ABC):
         return turned_BTJ3 + (root_BT3 * root_BT3.new_tensor([1.0, 0.0, 1.0]))[:, :, None]
 
 
-def grouped(sizes: dict[str, int]) -> dict[str, slice]:
-    """Name -> slice of a row, of groups of these sizes that follow one another."""
+def pose_groups(joints: int, rotations: int, contacts: int) -> dict[str, slice]:
+    """Name -> slice of a row, of HumanML3D's groups in their order.
+
+    Args:
+        joints: J, the root among them; the positions leave the root out.
+        rotations: joints whose rotations are kept, by six numbers each.
+        contacts: joints that touch the ground or not.
+    """
+    sizes = {"turn": 1, "velocity": 2, "height": 1, "positions": 3 * (joints - 1)}
+    sizes |= {"rotations": 6 * rotations, "velocities": 3 * joints, "contacts": contacts}
     groups, start = {}, 0
     for name, size in sizes.items():
         groups[name] = slice(start, start + size)

@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from einops import rearrange
 from torch import Tensor
 
-from tokenizers_vq.motion.features import MotionFeatures, grouped
+from tokenizers_vq.motion.features import MotionFeatures, pose_groups
 from tokenizers_vq.motion.padding import hold_last, pad_rows
 from tokenizers_vq.motion.rotations import yaw_matrix
 
@@ -49,13 +48,9 @@ class HumanML3DFeatures(MotionFeatures):
 
     def __init__(self) -> None:
         self.rate, self.parents = RATE, PARENTS
-        joints = len(JOINTS)
-        sizes = {"turn": 1, "velocity": 2, "height": 1, "positions": 3 * (joints - 1)}
-        sizes |= {"rotations": 6 * (joints - 1), "velocities": 3 * joints, "contacts": 4}
-        self.groups = grouped(sizes)
+        self.groups = pose_groups(len(JOINTS), rotations=len(JOINTS) - 1, contacts=4)
         # MoMask lets the root and the contacts count five times.
         self.weights = {"turn": 5.0, "velocity": 5.0, "height": 5.0, "contacts": 5.0}
-        self.width = sum(sizes.values())
 
     def of_media(
         self,
@@ -68,11 +63,9 @@ class HumanML3DFeatures(MotionFeatures):
         """As MotionFeatures; media are a list of (T, 263) or padded (B, T, 263), float."""
         rows, sizes_B = pad_rows(media, lengths, self.width, self._checked, "HumanML3D's features")
         features_BTF = hold_last(rows, sizes_B, shortest, longest, multiple)
-        is_filler_BT1 = (torch.arange(features_BTF.shape[1], device=rows.device) >= sizes_B[:, None])[
-            ..., None
-        ]
+        is_real_BT = torch.arange(features_BTF.shape[1], device=rows.device) < sizes_B[:, None]
         for name in _REST:
-            features_BTF[..., self.groups[name]] *= ~is_filler_BT1
+            features_BTF[..., self.groups[name]] *= is_real_BT[..., None]
         return features_BTF, sizes_B
 
     def media(self, features_TF: Tensor) -> Tensor:
@@ -90,17 +83,6 @@ class HumanML3DFeatures(MotionFeatures):
         root_BT3 = torch.nn.functional.pad(step_BT3.cumsum(dim=1), (0, 0, 1, 0))
         height = features_BTF[..., self.groups["height"]]
         return angle_BT, torch.cat([root_BT3[..., :1], height, root_BT3[..., 2:]], dim=-1)
-
-    def kept_joints(self, features_BTF: Tensor) -> Tensor:
-        """Joints (B, T, 22, 3), metres, ahead, from the ground under the root."""
-        height = features_BTF[..., self.groups["height"]]
-        zero = torch.zeros_like(height)
-        kept = torch.cat([zero, height, zero, features_BTF[..., self.groups["positions"]]], dim=-1)
-        return rearrange(kept, "b t (j c) -> b t j c", c=3)
-
-    def local_joints(self, features_BTF: Tensor) -> Tensor:
-        """The same as `kept_joints`."""
-        return self.kept_joints(features_BTF)
 
     def _checked(self, rows: Any) -> Tensor:
         if not isinstance(rows, Tensor) or rows.ndim != 2 or rows.shape[1] != self.width or len(rows) == 0:

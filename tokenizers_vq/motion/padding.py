@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tokenizers_vq.checks import check_float
+from tokenizers_vq.checks import check_float, padded_lengths
 
 
 def pad_rows(
@@ -75,14 +75,4 @@ def _check_padded(media: Tensor, lengths: Tensor | None, width: int, what: str) 
     check_float(media, "motion")
     if media.ndim != 3 or media.shape[2] != width or media.numel() == 0:
         raise ValueError(f"poses of shape {tuple(media.shape)}, expected (B, T, {width}): {what}")
-    if lengths is None:
-        return media, torch.full((len(media),), media.shape[1], device=media.device)
-    if lengths.shape != media.shape[:1] or lengths.is_floating_point():
-        raise ValueError(
-            f"lengths of shape {tuple(lengths.shape)} and {lengths.dtype}, expected ({len(media)},) int64"
-        )
-    if int(lengths.max()) > media.shape[1]:
-        raise ValueError(
-            f"lengths up to {int(lengths.max())}, expected at most {media.shape[1]}, the poses of the padded batch"
-        )
-    return media, lengths.to(media.device)
+    return media, padded_lengths(media, lengths, "poses")

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from tokenizers_vq.contract.motion import Motion, Skeleton
 from tokenizers_vq.contract.quaternion import multiply, rotate
-from tokenizers_vq.motion.features import MotionFeatures, grouped
+from tokenizers_vq.motion.features import MotionFeatures, pose_groups
 from tokenizers_vq.motion.heading import heading, wrapped
 from tokenizers_vq.motion.padding import hold_last, pad_rows
 from tokenizers_vq.motion.poses import check_motion, check_unit
@@ -72,12 +72,9 @@ class PoseFeatures(MotionFeatures):
             raise ValueError(f"feet {stray} are no joints; expected some of {list(self.skeleton.names)}")
         self._feet = [self.skeleton.names.index(name) for name in feet]
         joints = len(self.parents)
-        sizes = {"turn": 1, "velocity": 2, "height": 1, "positions": 3 * (joints - 1)}
-        sizes |= {"rotations": 6 * joints, "velocities": 3 * joints, "contacts": len(feet)}
-        self.groups = grouped(sizes)
+        self.groups = pose_groups(joints, rotations=joints, contacts=len(feet))
         # Where joints are counts most; velocities and contacts follow from it.
         self.weights = {"height": 4.0, "positions": 2.0, "velocities": 0.25, "contacts": 0.25}
-        self.width = sum(sizes.values())
 
     def of_media(
         self,
@@ -155,13 +152,6 @@ class PoseFeatures(MotionFeatures):
         )
         root_BT3 = torch.cat([zero, height, zero], dim=-1)
         return placed(root_BT3, turned, self.parents, self._offsets(root_BT3))
-
-    def kept_joints(self, features_BTF: Tensor) -> Tensor:
-        """Joints (B, T, J, 3), metres, as the group "positions" keeps them: ahead, from the ground under the root."""
-        height = features_BTF[..., self.groups["height"]]
-        zero = torch.zeros_like(height)
-        kept = torch.cat([zero, height, zero, features_BTF[..., self.groups["positions"]]], dim=-1)
-        return rearrange(kept, "b t (j c) -> b t j c", c=3)
 
     def media(self, features_TF: Tensor) -> Motion:
         """The motion by the group "rotations"; the second inverse, with bones of the skeleton's own lengths."""

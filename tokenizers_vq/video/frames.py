@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tokenizers_vq.checks import check_float, check_range
+from tokenizers_vq.checks import check_float, check_range, padded_lengths
 
 
 @dataclass(frozen=True)
@@ -94,17 +94,7 @@ def _sizes(media: Tensor, lengths: Tensor | None, grid: FrameGrid) -> Tensor:
             f"videos of shape {tuple(media.shape)}, expected (B, T, C, H, W), or a list of (T, C, H, W)"
         )
     grid.check_frames(media, "videos")
-    if lengths is None:
-        return torch.full((media.shape[0],), media.shape[1], device=media.device)
-    if lengths.shape != media.shape[:1] or lengths.is_floating_point():
-        raise ValueError(
-            f"lengths of shape {tuple(lengths.shape)} and {lengths.dtype}, expected ({len(media)},) int64"
-        )
-    if int(lengths.max()) > media.shape[1]:
-        raise ValueError(
-            f"lengths up to {int(lengths.max())}, but the padded batch has {media.shape[1]} frames"
-        )
-    return lengths.to(media.device)
+    return padded_lengths(media, lengths, "frames")
 
 
 def _checked_list(media: Sequence[Tensor], grid: FrameGrid) -> list[Tensor]:
