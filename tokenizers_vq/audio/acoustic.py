@@ -24,15 +24,14 @@ class AcousticTokenizer(Tokenizer):
 
     Args:
         quantizer: tells the number of codes.
-        patches: the front end; BEATs' where not given.
+        patches: the front end.
     """
 
     media: ClassVar[str] = "audio"
 
-    def __init__(self, quantizer: Quantizer, patches: FbankPatches | None) -> None:
+    def __init__(self, quantizer: Quantizer, patches: FbankPatches) -> None:
         super().__init__()
-        self.patches = FbankPatches() if patches is None else patches
-        self.quantizer = quantizer
+        self.patches, self.quantizer = patches, quantizer
         self._spec = replace(
             self.patches.spec, codebook_size=quantizer.codebook_size, num_codebooks=quantizer.num_codebooks
         )
@@ -61,16 +60,9 @@ class AcousticTokenizer(Tokenizer):
             "acoustic codes have no sound; expected a use as targets, or codes of another tokenizer"
         )
 
-    def clip_patches(self, media: Tensor | Sequence[Tensor], lengths: Tensor | None) -> list[Tensor]:
-        """Patches (t, f, p p) float32 of each clip.
-
-        Raises:
-            ValueError: as `encode`.
-        """
-        steps = [len(grid) for grid in self.patches.encode(media, lengths)]
-        num_bands = self.patches.num_bands // self.patches.patch_size
-        grid_nFP = self.patches.inputs(media, lengths).unflatten(0, (-1, num_bands))
-        return list(grid_nFP.split(steps))
+    def code_vectors(self) -> Tensor | None:
+        """(Q, codebook_size, D) vectors of the quantizer."""
+        return self.quantizer.code_vectors()
 
 
 class RandomAcoustic(AcousticTokenizer):
@@ -104,10 +96,6 @@ class RandomAcoustic(AcousticTokenizer):
     @torch.no_grad()
     def encode(self, media: Tensor | Sequence[Tensor], lengths: Tensor | None = None) -> list[Tensor]:
         """Codes, list of (t, f, Q) int64."""
-        clips = self.clip_patches(media, lengths)
+        clips = self.patches.clip_patches(media, lengths)
         codes_nFQ = self.quantizer.encode(torch.cat(clips))
         return list(codes_nFQ.split([len(clip) for clip in clips]))
-
-    def code_vectors(self) -> Tensor | None:
-        """(Q, codebook_size, codebook_dim) vectors of the codebooks."""
-        return self.quantizer.code_vectors()

@@ -175,9 +175,9 @@ class WaveformCodec(TrainableTokenizer):
     @torch.no_grad()
     def preview(self, media: Tensor | Sequence[Tensor], lengths: Tensor | None = None) -> Preview:
         """Log-mel spectrograms of the first clips, originals above reconstructions, and the sound of the first one."""
-        codes = self.encode(media[:_PREVIEWED], None if lengths is None else lengths[:_PREVIEWED])
-        x_B1T, _ = self._padded(media[:_PREVIEWED], None if lengths is None else lengths[:_PREVIEWED])
-        sounds = self.decode(codes)
+        shown = media[:_PREVIEWED], None if lengths is None else lengths[:_PREVIEWED]
+        x_B1T, _ = self._padded(*shown)
+        sounds = self.decode(self.encode(*shown))
         assert self.spec.rate is not None
         hop = max(1, round(self.spec.rate / _FRAMES_PER_SECOND))
         window = 2 ** math.ceil(math.log2(max(4, self.spec.rate * _PREVIEW_WINDOW_S)))

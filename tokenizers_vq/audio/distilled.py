@@ -72,7 +72,7 @@ class DistilledAcoustic(AcousticTokenizer, TrainableTokenizer):
         position_kernel: int = 128,
         position_groups: int = 16,
     ) -> None:
-        super().__init__(quantizer, patches)
+        super().__init__(quantizer, FbankPatches() if patches is None else patches)
         bands, patch = self.patches.num_bands // self.patches.patch_size, self.patches.patch_size
         shape = (num_heads, position_kernel, position_groups)
         self.teacher_dim = teacher_dim
@@ -87,13 +87,9 @@ class DistilledAcoustic(AcousticTokenizer, TrainableTokenizer):
     @torch.no_grad()
     def encode(self, media: Tensor | Sequence[Tensor], lengths: Tensor | None = None) -> list[Tensor]:
         """Codes, list of (t, f, Q) int64."""
-        clips = self.clip_patches(media, lengths)
+        clips = self.patches.clip_patches(media, lengths)
         codes_BTFQ = self.quantizer.encode(self._latents(*_padded(clips)))
         return [codes[: len(clip)] for codes, clip in zip(codes_BTFQ, clips)]
-
-    def code_vectors(self) -> Tensor | None:
-        """(Q, codebook_size, dim) vectors of the quantizer."""
-        return self.quantizer.code_vectors()
 
     @torch.no_grad()
     def features(self, codes: Sequence[Tensor]) -> list[Tensor]:
@@ -111,7 +107,7 @@ class DistilledAcoustic(AcousticTokenizer, TrainableTokenizer):
 
     def forward(self, media: Tensor | Sequence[Tensor], lengths: Tensor | None = None) -> TokenizerOutput:
         """Training forward; reconstruction and target (B, T, F, teacher_dim), the loss is 1 - cosine, on average."""
-        patches_BTFP, is_valid_BT = _padded(self.clip_patches(media, lengths))
+        patches_BTFP, is_valid_BT = _padded(self.patches.clip_patches(media, lengths))
         target_BTFD = self._taught(media, lengths, patches_BTFP.shape[2], is_valid_BT)
         is_valid_BTF = is_valid_BT[..., None].expand(patches_BTFP.shape[:3])
         out = self.quantizer(self._latents(patches_BTFP, is_valid_BT), is_valid_BTF)
@@ -133,7 +129,8 @@ class DistilledAcoustic(AcousticTokenizer, TrainableTokenizer):
         shown = media[:_PREVIEWED], None if lengths is None else lengths[:_PREVIEWED]
         patch = self.patches.patch_size
         banks = [
-            rearrange(clip, "t f (p q) -> (f q) (t p)", p=patch).flip(0) for clip in self.clip_patches(*shown)
+            rearrange(clip, "t f (p q) -> (f q) (t p)", p=patch).flip(0)
+            for clip in self.patches.clip_patches(*shown)
         ]
         greys = [
             grey.t().flip(0).repeat_interleave(patch, 0).repeat_interleave(patch, 1)

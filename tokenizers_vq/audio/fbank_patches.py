@@ -78,8 +78,16 @@ class FbankPatches(Tokenizer):
 
     def inputs(self, media: Tensor | Sequence[Tensor], lengths: Tensor | None = None) -> Tensor:
         """Patches (n, p p) float32 of all clips, time slowest, each flattened frame by frame."""
+        return torch.cat([patches.flatten(0, 1) for patches in self.clip_patches(media, lengths)])
+
+    def clip_patches(self, media: Tensor | Sequence[Tensor], lengths: Tensor | None = None) -> list[Tensor]:
+        """Patches, list of (t, f, p p) float32, of each clip; `inputs` of all of them on their grids.
+
+        Raises:
+            ValueError: as `encode`.
+        """
         padded, sizes = self._clips(media, lengths)
-        return torch.cat([self._patches(clip[:size]) for clip, size in zip(padded, sizes.tolist())])
+        return [self._patches(clip[:size]) for clip, size in zip(padded, sizes.tolist())]
 
     def decode(self, codes: Any) -> NoReturn:
         """Refused: see the class.
@@ -101,4 +109,4 @@ class FbankPatches(Tokenizer):
         bank = (bank - self.mean) / (2 * self.std)
         p = self.patch_size
         whole = bank[: bank.shape[0] // p * p]
-        return rearrange(whole, "(t p) (f q) -> (t f) (p q)", p=p, q=p)
+        return rearrange(whole, "(t p) (f q) -> t f (p q)", p=p, q=p)

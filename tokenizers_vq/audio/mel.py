@@ -108,11 +108,11 @@ class MelVQ(TrainableTokenizer):
         """Constructor arguments."""
         return dict(self._config)
 
-    @torch.no_grad()
     def code_vectors(self) -> Tensor:
         """(Q, codebook_size, code_dim) vectors of the quantizer."""
         return self.quantizer.code_vectors()
 
+    @torch.no_grad()
     def encode(self, media: Tensor | Sequence[Tensor], lengths: Tensor | None = None) -> list[Tensor]:
         """Codes, list of (n, Q) int64, of clips: a list of (T,) float, or (B, T) padded with lengths (B,)."""
         mel_BMT, num_tokens_B = self._mel(media, lengths)
