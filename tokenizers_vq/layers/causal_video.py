@@ -1,7 +1,7 @@
 """Causal convolutional encoder and decoder of videos, frame for frame and level for level those of images.
 
 Yu et al., "Language Model Beats Diffusion: Tokenizer is Key to Visual Generation" (MAGVIT-v2, 2023). Layers stand at
-the same places under the same names as in `tokenizers_vq.layers.convolutional`, which central inflation rests on.
+the same places under the same names as in `tokenizers_vq.layers.convolutional`, which inflation rests on.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 import torch
@@ -115,15 +115,21 @@ class ImageAutoencoder(ImageTokenizer):
     """An image tokenizer whose codes give the images back.
 
     Subclasses say besides how quantized latents become images.
+
+    Attributes:
+        loss: scalar of a reconstruction and its target (B, C, H, W) in [-1, 1]; subclasses set it, or say `output`.
     """
+
+    loss: Callable[[Tensor, Tensor], Tensor]
 
     @abstractmethod
     def images(self, latents: Tensor) -> Tensor:
         """(B, C, H, W), about in [-1, 1], of quantized latents (B, *grid, D)."""
 
-    @abstractmethod
     def output(self, x_BCHW: Tensor, latents: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Reconstruction (B, C, H, W) from quantized latents, and the losses against the images in [-1, 1]."""
+        y_BCHW = self.images(latents)
+        return y_BCHW, {"reconstruction": self.loss(y_BCHW, x_BCHW)}
 
     @torch.no_grad()
     def decode(self, codes: Tensor | Sequence[Tensor]) -> Tensor:

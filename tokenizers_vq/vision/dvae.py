@@ -39,6 +39,9 @@ class DVAE(AnyResolutionTokenizer):
         ValueError: sizes that do not fit together.
     """
 
+    decoder: nn.Sequential
+    loss: LogitLaplace
+
     def __init__(
         self,
         quantizer: Quantizer,
@@ -59,10 +62,6 @@ class DVAE(AnyResolutionTokenizer):
         self.encoder = discrete_encoder(channels, width, num_groups, num_blocks, quantizer.dim)
         self.decoder = discrete_decoder(quantizer.dim, width, num_groups, num_blocks, 2 * channels)
         self.loss = loss or LogitLaplace()
-
-    def latents(self, x_BCHW: Tensor) -> Tensor:
-        """(B, Y, X, D) of images in [-1, 1]."""
-        return self.encoder(x_BCHW).permute(0, 2, 3, 1)
 
     def images(self, latents: Tensor) -> Tensor:
         """(B, C, H, W), about in [-1, 1], of quantized latents (B, Y, X, D): the likeliest ones."""

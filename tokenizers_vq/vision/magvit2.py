@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from tokenizers_vq.layers.adaptive_convolutional import AdaptiveConvDecoder, PlainConvEncoder
-from tokenizers_vq.layers.convolutional import feature_map
 from tokenizers_vq.quantizers import Quantizer
 from tokenizers_vq.vision.pixel_loss import PixelLoss
 from tokenizers_vq.vision.resolutions import AnyResolutionTokenizer
@@ -38,6 +37,8 @@ class MAGVIT2(AnyResolutionTokenizer):
         ValueError: sizes that do not fit together.
     """
 
+    decoder: AdaptiveConvDecoder
+
     def __init__(
         self,
         quantizer: Quantizer,
@@ -62,19 +63,6 @@ class MAGVIT2(AnyResolutionTokenizer):
         self.encoder = PlainConvEncoder(channels, widths, num_blocks, quantizer.dim, num_groups)
         self.decoder = AdaptiveConvDecoder(quantizer.dim, channels, widths, num_blocks, num_groups)
         self.loss = loss or PixelLoss()
-
-    def latents(self, x_BCHW: Tensor) -> Tensor:
-        """(B, Y, X, D) of images in [-1, 1]."""
-        return self.encoder(x_BCHW).permute(0, 2, 3, 1)
-
-    def images(self, latents: Tensor) -> Tensor:
-        """(B, C, H, W), about in [-1, 1], of quantized latents (B, Y, X, D)."""
-        return self.decoder(feature_map(latents))
-
-    def output(self, x_BCHW: Tensor, latents: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Reconstruction, and its pixel loss."""
-        y_BCHW = self.images(latents)
-        return y_BCHW, {"reconstruction": self.loss(y_BCHW, x_BCHW)}
 
     def last_layer(self) -> nn.Parameter:
         """Weight of the last convolution."""

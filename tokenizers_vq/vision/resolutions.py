@@ -6,16 +6,17 @@ from collections.abc import Sequence
 from typing import Any, Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from tokenizers_vq.contract import Key
 from tokenizers_vq.contract.described import arguments_of, rebuild
+from tokenizers_vq.layers.convolutional import feature_map
 from tokenizers_vq.quantizers import Quantizer
 from tokenizers_vq.vision.base import ImageAutoencoder, as_pair
 
 
 class AnyResolutionTokenizer(ImageAutoencoder):
-    """An image tokenizer without weights that depend on the size of the image.
+    """An image tokenizer of convolutions: none of its weights depends on the size of the image.
 
     Args:
         quantizer, channels: see ImageTokenizer.
@@ -25,10 +26,16 @@ class AnyResolutionTokenizer(ImageAutoencoder):
             size alone where empty.
         seed: of the draw.
 
+    Attributes:
+        encoder: images (B, C, H, W) -> latents (B, D, Y, X); subclasses set it.
+        decoder: the way back; subclasses set it.
+
     Raises:
         ValueError: a size that is no multiple of `downsample`.
     """
 
+    encoder: nn.Module
+    decoder: nn.Module
     num_forwards: Tensor
 
     def __init__(
@@ -62,6 +69,14 @@ class AnyResolutionTokenizer(ImageAutoencoder):
         other = type(self)(**arguments)
         other.load_state_dict(self.state_dict())
         return other.to(self.num_forwards.device).train(self.training)
+
+    def latents(self, x_BCHW: Tensor) -> Tensor:
+        """(B, Y, X, D) of images in [-1, 1]."""
+        return self.encoder(x_BCHW).permute(0, 2, 3, 1)
+
+    def images(self, latents: Tensor) -> Tensor:
+        """(B, C, H, W), about in [-1, 1], of quantized latents (B, Y, X, D)."""
+        return self.decoder(feature_map(latents))
 
     def training_view(self, x_BCHW: Tensor) -> Tensor:
         """In training mode, the images at the size of this step."""

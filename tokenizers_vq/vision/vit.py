@@ -83,11 +83,6 @@ class ViTTokenizer(ImageAutoencoder):
         pixels = "b (y x) (c i j) -> b c (y i) (x j)"
         return rearrange(self.to_pixels(tokens_BNC), pixels, y=y, x=x, i=self.patch_size, j=self.patch_size)
 
-    def output(self, x_BCHW: Tensor, latents: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Reconstruction, and its pixel loss."""
-        y_BCHW = self.images(latents)
-        return y_BCHW, {"reconstruction": self.loss(y_BCHW, x_BCHW)}
-
     def last_layer(self) -> nn.Parameter:
         """Weight of the linear layer that makes pixels."""
         return self.to_pixels[-1].weight  # type: ignore[return-value]
