@@ -21,7 +21,7 @@ from maskmm.checkpoint.manifest import (
     file_sha256,
 )
 from maskmm.model import MaskedTransformer
-from maskmm.nn.int8 import Int8Linear
+from maskmm.nn.int8 import is_quantized
 from maskmm.vocabulary import Vocabulary
 from tokenizers_vq.contract import Tokenizer
 
@@ -104,7 +104,7 @@ def _modality_entries(
 
 
 def _write_model(staged: Path, name: str, model: MaskedTransformer) -> ModelEntry:
-    if any(isinstance(module, Int8Linear) for module in model.modules()):
+    if is_quantized(model):
         raise ValueError(
             f"model {name!r} was quantized to int8, and folders hold float weights; save it before, and load it with "
             "precision='int8'"

@@ -16,8 +16,7 @@ from tokenizers_vq.contract.motion import Motion
 
 NUM_SAMPLES = 16
 _LONGEST = 64  # tokens along time: whole minutes of sound would take a large codec as long
-_LENGTH = 8
-"""Tokens of a sample where the model cannot say."""
+_LENGTH = 8  # tokens of a sample where the model cannot say
 
 
 @dataclass(frozen=True)
@@ -120,9 +119,8 @@ def random_codes(tokenizer: Tokenizer, seed: int = 0) -> list[Tensor]:
     spec, length = tokenizer.spec, None
     if spec.max_length is not None:
         length = min(spec.max_length, _LONGEST) if spec.axes[0] == "t" else spec.max_length
-        if (
-            tokenizer.media == "text"
-        ):  # pieces that stand where they cannot are several when they are read again
+        if tokenizer.media == "text":
+            # Pieces that stand where they cannot are several when they are read again.
             length = max(1, length // 4)
     shape = (*spec.shape(length), spec.num_codebooks)
     index = torch.arange(NUM_SAMPLES * math.prod(shape))

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from maskmm.cli.inference_options import add_inference_options
 from maskmm.cli.items import Item, find_items
 
 if TYPE_CHECKING:
@@ -44,19 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--shard-size", type=int, default=1024, metavar="N", help="samples in one file (default: %(default)s)"
     )
-    parser.add_argument(
-        "--batch-size", type=int, default=64, metavar="N",
-        help="samples at once; changes no result (default: %(default)s)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--resample", action="store_true",
-        help="bring sound and video of another rate to the tokenizer's, instead of refusing them",
-    )  # fmt: skip
-    parser.add_argument("--device", help="cpu (default), cuda, cuda:1 ...")
-    parser.add_argument(
-        "--precision", default="float32", choices=("float32", "int8"),
-        help="int8: up to twice as fast on CPUs for a wide model, for 2 %% of error (default: %(default)s)",
-    )  # fmt: skip
+    add_inference_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from maskmm.cli.inference_options import add_inference_options
 from maskmm.cli.requests import Request, parse_pairs, read_requests, requests_of_values
 
 if TYPE_CHECKING:
@@ -70,19 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--length", action="append", default=[], metavar="NAME=TOKENS",
         help="length of a target in tokens (default: sampled by the model)",
     )  # fmt: skip
-    parser.add_argument(
-        "--batch-size", type=int, default=64, metavar="N",
-        help="samples at once; changes no result (default: %(default)s)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--resample", action="store_true",
-        help="bring sound and video of another rate to the tokenizer's, instead of refusing them",
-    )  # fmt: skip
-    parser.add_argument("--device", help="cpu (default), cuda, cuda:1 ...")
-    parser.add_argument(
-        "--precision", default="float32", choices=("float32", "int8"),
-        help="int8: up to twice as fast on CPUs for a wide model, for 2 %% of error (default: %(default)s)",
-    )  # fmt: skip
+    add_inference_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -151,8 +140,8 @@ def write_generated(
                 line = {"file": file, "target": name, "inputs": request.inputs, "targets": request.targets}
                 line |= {"seed": request.seed, "sample_id": request.sample_id}
                 line |= {"lengths": request.lengths, "settings": output.settings[name].to_dict()}
-                line |= {"checkpoint": checkpoint, "sha256": pipeline.sha256}
-                lines.append((number, line | {"precision": pipeline.precision}))
+                line |= {"checkpoint": checkpoint, "sha256": pipeline.sha256, "precision": pipeline.precision}
+                lines.append((number, line))
     ordered = [line for _, line in sorted(lines, key=lambda entry: entry[0])]
     partial = out / f".{MANIFEST}.partial"
     partial.write_text("".join(json.dumps(line) + "\n" for line in ordered), encoding="utf-8")

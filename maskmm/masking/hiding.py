@@ -13,7 +13,7 @@ from tokenizers_vq.contract import Key
 
 
 class Hiding(ABC):
-    """Chooses about `count` codes of each segment; a pure function of the sequence and the key."""
+    """Chooses about a share of each segment's codes; a pure function of its arguments."""
 
     @abstractmethod
     def __call__(self, sequence: TokenSequence, ratio_S: Tensor, least_S: Tensor, key: Key) -> Tensor:

@@ -104,7 +104,20 @@ class Encoder(nn.Module):
         layers: Sequence[int] | None = None,
         asked: AskedRows | None = None,
     ) -> list[Tensor]:
-        """All rows through the encoder: outputs of the layers 0 .. depth, the last where not given, of asked rows."""
+        """All rows through the encoder.
+
+        Args:
+            sequence: packed rows.
+            layout: who may attend to whom; everything in each sample where not given.
+            layers: 0 (embedding) to depth (after the last norm), the last alone where not given.
+            asked: rows that the last block answers for; all where not given.
+
+        Returns:
+            outputs of these layers, each (N, D), the last block's (R, D) where R rows are asked.
+
+        Raises:
+            ValueError: another vocabulary than the model's.
+        """
         self._check_vocabulary(sequence)
         layout = layout or self.layout(sequence)
         draws = self._draw(sequence)

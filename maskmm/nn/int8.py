@@ -85,6 +85,11 @@ def _two_parts(rows_RI: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return coarse_RI.to(torch.int8), fine_RI.to(torch.int8), scale_R1
 
 
+def is_quantized(module: nn.Module) -> bool:
+    """Whether any layer inside is int8."""
+    return any(isinstance(part, Int8Linear) for part in module.modules())
+
+
 def quantize(module: nn.Module) -> None:
     """Replace every linear layer inside, in place; narrow ones stay.
 

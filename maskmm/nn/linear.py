@@ -64,8 +64,13 @@ def is_onednn_faster() -> bool:
 
 @cache
 def _is_mkl_slow() -> bool:
-    has_both = torch.backends.mkl.is_available() and torch.backends.mkldnn.is_available()
+    has_both = torch.backends.mkl.is_available() and _has_onednn_product()
     return has_both and torch.backends.cpu.get_cpu_capability() == "AVX512" and "AuthenticAMD" in _maker()
+
+
+def _has_onednn_product() -> bool:
+    """Whether this torch has the operator, which is not part of its public interface and may go."""
+    return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
 def _maker() -> str:

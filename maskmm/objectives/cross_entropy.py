@@ -88,16 +88,23 @@ class MaskedCrossEntropy(Objective):
             )
         heads = model.heads() if targets else {}
         return [
-            self._chunked(heads[t.name, t.codebook], x_TD, t, num_parts) for x_TD, t in zip(features, targets)
+            self._chunked(heads[t.name, t.codebook], x_TD, t, num_parts, self.chunk_size)
+            for x_TD, t in zip(features, targets)
         ]
 
     def _chunked(
-        self, head: Callable[[Tensor], Tensor], features_TD: Tensor, target: TargetRows, num_parts: int
+        self,
+        head: Callable[[Tensor], Tensor],
+        features_TD: Tensor,
+        target: TargetRows,
+        num_parts: int,
+        size: int,
     ) -> Tensor:
+        """(P, 4), see `_sums_of`, of `size` rows at a time."""
+
         def sums(x_CD: Tensor, codes: Tensor, part: Tensor, is_real: Tensor) -> Tensor:
             return self._sums_of(head(x_CD), codes, part, is_real, num_parts)
 
-        size = self.chunk_size or len(features_TD)
         lists = (features_TD, target.codes, target.part, target.is_real)
         total = features_TD.new_zeros(num_parts, 4, dtype=torch.float32)
         for chunk in zip(*(values.split(size) for values in lists)):

@@ -12,7 +12,7 @@ from maskmm.checkpoint import load_checkpoint, resolve_folder
 from maskmm.decoding import IterativeDecoder
 from maskmm.features import FeatureExtractor, Features, Pool, join_features
 from maskmm.model import MaskedTransformer
-from maskmm.nn.int8 import Int8Linear, quantize
+from maskmm.nn.int8 import is_quantized, quantize
 from maskmm.pipeline.codec import Codec
 from maskmm.pipeline.device import check_device
 from maskmm.pipeline.editing import Edit
@@ -104,7 +104,7 @@ class Pipeline:
     @property
     def precision(self) -> Precision:
         """Numbers that the blocks' linear layers multiply."""
-        return "int8" if any(isinstance(m, Int8Linear) for m in self.model.modules()) else "float32"
+        return "int8" if is_quantized(self.model) else "float32"
 
     def quantize(self) -> Pipeline:
         """Turn the blocks' linear layers to int8 in place, for inference on the CPU; returns the pipeline itself.

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from types import SimpleNamespace
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -117,6 +120,14 @@ def test_autocast_stays_with_torch() -> None:
         assert linear(x, weight, bias).dtype == torch.bfloat16
 
 
+@pytest.fixture
+def _chooses_anew() -> Iterator[None]:
+    module._is_mkl_slow.cache_clear()
+    yield
+    module._is_mkl_slow.cache_clear()
+
+
+@pytest.mark.usefixtures("_chooses_anew")
 @pytest.mark.parametrize(
     ("maker", "capability", "is_slow"),
     [("AuthenticAMD", "AVX512", True), ("AuthenticAMD", "AVX2", False), ("GenuineIntel", "AVX512", False)],
@@ -127,8 +138,17 @@ def test_choice_goes_by_the_processor(
     monkeypatch.setattr(module, "_maker", lambda: f"vendor_id : {maker}")
     monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: True)
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
-    module._is_mkl_slow.cache_clear()
     assert module.is_onednn_faster() is is_slow
     with torch.backends.mkldnn.flags(enabled=False):
         assert not module.is_onednn_faster()
-    module._is_mkl_slow.cache_clear()
+
+
+@pytest.mark.usefixtures("_chooses_anew")
+def test_a_torch_without_the_operator_multiplies_its_own_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_maker", lambda: "vendor_id : AuthenticAMD")
+    monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: True)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
+    monkeypatch.setattr(torch.ops, "mkldnn", SimpleNamespace())
+    assert not module.is_onednn_faster()
+    given = operands(5, 128, 130)
+    assert torch.equal(linear(*given), F.linear(*given))
