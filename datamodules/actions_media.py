@@ -10,8 +10,8 @@ from torch import Tensor
 
 from datamodules.corpora.actions.corpus import ActionsCorpus
 from datamodules.corpora.actions.variation import LIMBS, bend_joints, mix_limbs
+from datamodules.media_data import InOrder, MediaData
 from datamodules.plan import BatchPlan
-from datamodules.steps import ResumableLoader, StepData, StepLoader
 from tokenizers_vq.contract import Key
 
 
@@ -52,19 +52,7 @@ class DrawnWindows:
         return {"media": poses_BTP}
 
 
-@dataclass(frozen=True)
-class PlainMotions:
-    """Evaluation batches {"media": (B, T, 3 + 4 J)}, in order; the last may be smaller."""
-
-    poses: Tensor
-    batch_size: int
-
-    def __call__(self, step: int) -> dict[str, Tensor]:
-        """Batch number `step`."""
-        return {"media": self.poses[step * self.batch_size : (step + 1) * self.batch_size]}
-
-
-class ActionMotions(StepData):
+class ActionMotions(MediaData):
     """Windows of motion capture: batches {"media": (B, length, 3 + 4 J) float32}, one row a pose, see Motion.poses.
 
     Training draws windows at any place of the training takes, half of them mirrored, 0.75 to 1.3 times as fast;
@@ -105,20 +93,11 @@ class ActionMotions(StepData):
         self.mixed_share, self.bend = mixed_share, bend
         self.corpus = ActionsCorpus(seed, rate, length, folder=folder)
 
-    def train_dataloader(self) -> ResumableLoader:
-        """Random windows of the training takes, one batch a step."""
-        # Windows are drawn anew each time, so an epoch has no meaning; the plan only numbers the draws.
-        plan = BatchPlan(self.batch_size, self.batch_size, self.seed)
-        return self.training_loader(DrawnWindows(self.corpus, plan, self.mixed_share, self.bend, *self.share))
+    def training_batches(self) -> DrawnWindows:
+        """Random windows of the training takes."""
+        return DrawnWindows(self.corpus, self.numbered_draws(), self.mixed_share, self.bend, *self.share)
 
-    def val_dataloader(self) -> StepLoader:
-        """The validation split, once."""
-        return self._plain("val")
-
-    def test_dataloader(self) -> StepLoader:
-        """The test split, once."""
-        return self._plain("test")
-
-    def _plain(self, split: str) -> StepLoader:
+    def held_out_batches(self, split: str) -> tuple[InOrder, int]:
+        """Windows on a grid."""
         poses = self.corpus.poses(self.corpus.windows(split))
-        return StepLoader(PlainMotions(poses, self.batch_size), -(-len(poses) // self.batch_size))
+        return InOrder(poses, self.batch_size), len(poses)

@@ -9,9 +9,8 @@ from torch import Tensor
 
 from datamodules.corpora.emoji.augment import augment
 from datamodules.corpora.emoji.corpus import EmojiCorpus
-from datamodules.media import PlainImages
+from datamodules.media_data import InOrder, MediaData
 from datamodules.plan import BatchPlan
-from datamodules.steps import ResumableLoader, StepData, StepLoader
 from tokenizers_vq.contract import Key
 
 
@@ -31,7 +30,7 @@ class AugmentedDrawings:
         return {"media": augment(images, Key(self.plan.seed).fold("augment"), self.plan.draws(*share))}
 
 
-class EmojiImages(StepData):
+class EmojiImages(MediaData):
     """OpenMoji drawings: batches {"media": (B, 3, size, size) float32 in [0, 1]}, on white.
 
     Splits are by base emoji: no drawing is in training in one skin tone and in the test in another. Only training is
@@ -58,20 +57,12 @@ class EmojiImages(StepData):
         super().__init__(batch_size, num_steps, seed, num_workers)
         self.corpus = EmojiCorpus(seed, size, cache_dir)
 
-    def train_dataloader(self) -> ResumableLoader:
-        """Augmented batches of the training split, one a step."""
+    def training_batches(self) -> AugmentedDrawings:
+        """Augmented drawings of the training split."""
         images = self.corpus.images("train").images
-        plan = BatchPlan(len(images), self.batch_size, self.seed)
-        return self.training_loader(AugmentedDrawings(images, plan, *self.share))
+        return AugmentedDrawings(images, BatchPlan(len(images), self.batch_size, self.seed), *self.share)
 
-    def val_dataloader(self) -> StepLoader:
-        """The validation split, once."""
-        return self._plain("val")
-
-    def test_dataloader(self) -> StepLoader:
-        """The test split, once."""
-        return self._plain("test")
-
-    def _plain(self, split: str) -> StepLoader:
+    def held_out_batches(self, split: str) -> tuple[InOrder, int]:
+        """Plain drawings of a split."""
         images = self.corpus.images(split).images
-        return StepLoader(PlainImages(images, self.batch_size), -(-len(images) // self.batch_size))
+        return InOrder(images, self.batch_size), len(images)

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from datamodules.corpora.humanml3d.corpus import HumanML3DCorpus
+from datamodules.media_data import MediaData, PaddedInOrder
 from datamodules.plan import BatchPlan
-from datamodules.steps import ResumableLoader, StepData, StepLoader
 from tokenizers_vq.contract import Key
 
 
@@ -36,21 +36,7 @@ class DrawnFeatures:
         return {"media": torch.stack(windows)}
 
 
-@dataclass(frozen=True)
-class PlainFeatures:
-    """Evaluation batches {"media": (B, T, 263), "lengths": (B,)}: whole motions in order, padded with zeros."""
-
-    motions: list[Tensor]
-    batch_size: int
-
-    def __call__(self, step: int) -> dict[str, Tensor]:
-        """Batch number `step`; the last may be smaller."""
-        part = self.motions[step * self.batch_size : (step + 1) * self.batch_size]
-        lengths = torch.tensor([len(motion) for motion in part])
-        return {"media": torch.nn.utils.rnn.pad_sequence(part, batch_first=True), "lengths": lengths}
-
-
-class HumanML3DMotions(StepData):
+class HumanML3DMotions(MediaData):
     """Motions of a HumanML3D folder as the features it holds: batches {"media": (B, T, 263) float32}.
 
     Training takes a random window of each motion, validation and test whole motions. The dataset has mirrored copies
@@ -85,20 +71,13 @@ class HumanML3DMotions(StepData):
         self.length = length
         self.corpus = HumanML3DCorpus(folder, shortest=length, longest=longest, max_missing=max_missing)
 
-    def train_dataloader(self) -> ResumableLoader:
-        """Random windows of the training motions, one batch a step."""
+    def training_batches(self) -> DrawnFeatures:
+        """Random windows of the training motions."""
         motions = self.corpus.motions("train")
         plan = BatchPlan(len(motions), self.batch_size, self.seed)
-        return self.training_loader(DrawnFeatures(motions, self.length, plan, *self.share))
+        return DrawnFeatures(motions, self.length, plan, *self.share)
 
-    def val_dataloader(self) -> StepLoader:
-        """The validation split, once."""
-        return self._plain("val")
-
-    def test_dataloader(self) -> StepLoader:
-        """The test split, once."""
-        return self._plain("test")
-
-    def _plain(self, split: str) -> StepLoader:
+    def held_out_batches(self, split: str) -> tuple[PaddedInOrder, int]:
+        """Whole motions of a split."""
         motions = self.corpus.motions(split)
-        return StepLoader(PlainFeatures(motions, self.batch_size), -(-len(motions) // self.batch_size))
+        return PaddedInOrder(motions, self.batch_size), len(motions)

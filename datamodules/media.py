@@ -5,15 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 from datamodules.corpora.digits.corpus import DigitsCorpus
 from datamodules.corpora.digits.images import augment
 from datamodules.corpora.digits.perturb import perturb_voices
+from datamodules.media_data import InOrder, MediaData, PaddedInOrder, padded
 from datamodules.plan import BatchPlan
-from datamodules.steps import MakeBatch, ResumableLoader, StepData, StepLoader
 from tokenizers_vq.contract import Key
 
 
@@ -34,26 +32,8 @@ class AugmentedImages:
 
 
 @dataclass(frozen=True)
-class PlainImages:
-    """Evaluation batches {"media": (B, 1, 32, 32)}, in order; the last may be smaller."""
-
-    images: Tensor
-    batch_size: int
-
-    def __call__(self, step: int) -> dict[str, Tensor]:
-        """Batch number `step`."""
-        return {"media": self.images[step * self.batch_size : (step + 1) * self.batch_size]}
-
-
-def pad_waveforms(waveforms: list[Tensor]) -> dict[str, Tensor]:
-    """{"media": (B, T) float32, silent at the end, "lengths": (B,) int64 samples} of B waveforms (T_b,)."""
-    lengths = torch.tensor([len(waveform) for waveform in waveforms])
-    return {"media": pad_sequence(waveforms, batch_first=True), "lengths": lengths}
-
-
-@dataclass(frozen=True)
 class ShuffledClips:
-    """Training batches of padded waveforms, see `pad_waveforms`; a share of the clips as other voices."""
+    """Training batches of padded waveforms, see `padded`; a share of the clips as other voices."""
 
     waveforms: list[Tensor]
     plan: BatchPlan
@@ -70,22 +50,10 @@ class ShuffledClips:
             others = perturb_voices(clips, key, draw)
             is_other = key.fold("is other").uniform(draw) < self.perturbed_share
             clips = [other if turn else clip for clip, other, turn in zip(clips, others, is_other.tolist())]
-        return pad_waveforms(clips)
+        return padded(clips)
 
 
-@dataclass(frozen=True)
-class PlainClips:
-    """Evaluation batches of padded waveforms, in order; the last may be smaller."""
-
-    waveforms: list[Tensor]
-    batch_size: int
-
-    def __call__(self, step: int) -> dict[str, Tensor]:
-        """Batch number `step`."""
-        return pad_waveforms(self.waveforms[step * self.batch_size : (step + 1) * self.batch_size])
-
-
-class _DigitMedia(StepData):
+class _DigitMedia(MediaData):
     """A datamodule on the digits corpus.
 
     Args:
@@ -110,29 +78,19 @@ class _DigitMedia(StepData):
     def _plan(self, num_samples: int) -> tuple[BatchPlan, int, int]:
         return BatchPlan(num_samples, self.batch_size, self.seed), *self.share
 
-    def _eval_loader(self, make_batch: MakeBatch, num_samples: int) -> StepLoader:
-        return StepLoader(make_batch, -(-num_samples // self.batch_size))
-
 
 class DigitImages(_DigitMedia):
     """Handwritten digits: batches {"media": (B, 1, 32, 32) float32 in [0, 1]}, augmented in training alone."""
 
-    def train_dataloader(self) -> ResumableLoader:
-        """Augmented batches of the training split, one a step."""
+    def training_batches(self) -> AugmentedImages:
+        """Augmented images of the training split."""
         images = self.corpus.images("train").images
-        return self.training_loader(AugmentedImages(images, *self._plan(len(images))))
+        return AugmentedImages(images, *self._plan(len(images)))
 
-    def val_dataloader(self) -> StepLoader:
-        """The validation split, once."""
-        return self._plain("val")
-
-    def test_dataloader(self) -> StepLoader:
-        """The test split, once."""
-        return self._plain("test")
-
-    def _plain(self, split: str) -> StepLoader:
+    def held_out_batches(self, split: str) -> tuple[InOrder, int]:
+        """Plain images of a split."""
         images = self.corpus.images(split).images
-        return self._eval_loader(PlainImages(images, self.batch_size), len(images))
+        return InOrder(images, self.batch_size), len(images)
 
 
 class DigitSpeech(_DigitMedia):
@@ -160,20 +118,13 @@ class DigitSpeech(_DigitMedia):
             raise ValueError(f"perturbed_share={perturbed_share}, expected a share in [0, 1]")
         self.perturbed_share = perturbed_share
 
-    def train_dataloader(self) -> ResumableLoader:
-        """Batches of the training split, one a step."""
+    def training_batches(self) -> ShuffledClips:
+        """Clips of the training split."""
         waveforms = self.corpus.speech("train").waveforms
         plan, rank, world_size = self._plan(len(waveforms))
-        return self.training_loader(ShuffledClips(waveforms, plan, self.perturbed_share, rank, world_size))
+        return ShuffledClips(waveforms, plan, self.perturbed_share, rank, world_size)
 
-    def val_dataloader(self) -> StepLoader:
-        """The validation split, once: voices that training does not hear."""
-        return self._plain("val")
-
-    def test_dataloader(self) -> StepLoader:
-        """The test split, once: voices that neither training nor validation hears."""
-        return self._plain("test")
-
-    def _plain(self, split: str) -> StepLoader:
+    def held_out_batches(self, split: str) -> tuple[PaddedInOrder, int]:
+        """Clips of voices that training does not hear, in the test of voices that validation does not either."""
         waveforms = self.corpus.speech(split).waveforms
-        return self._eval_loader(PlainClips(waveforms, self.batch_size), len(waveforms))
+        return PaddedInOrder(waveforms, self.batch_size), len(waveforms)

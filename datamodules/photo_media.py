@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from datamodules.corpora.photos.corpus import PhotoCrops
-from datamodules.media import PlainImages
+from datamodules.media_data import InOrder, MediaData
 from datamodules.plan import BatchPlan
-from datamodules.steps import ResumableLoader, StepData, StepLoader
 from tokenizers_vq.contract import Key
 
 
@@ -28,7 +27,7 @@ class DrawnCrops:
         return {"media": self.corpus.draw("train", Key(self.plan.seed).fold("crop"), draws)}
 
 
-class PhotoImages(StepData):
+class PhotoImages(MediaData):
     """Photographs: batches {"media": (B, 3, size, size) float32 in [0, 1]}.
 
     Training sees crops anywhere, mirrored at random; validation and test see other photographs in tiles.
@@ -47,19 +46,12 @@ class PhotoImages(StepData):
         super().__init__(batch_size, num_steps, seed, num_workers)
         self.corpus = PhotoCrops(size)
 
-    def train_dataloader(self) -> ResumableLoader:
+    def training_batches(self) -> DrawnCrops:
         """New crops at every step."""
         plan = BatchPlan(len(self.corpus.pictures("train")), self.batch_size, self.seed)
-        return self.training_loader(DrawnCrops(self.corpus, plan, *self.share))
+        return DrawnCrops(self.corpus, plan, *self.share)
 
-    def val_dataloader(self) -> StepLoader:
-        """The validation photographs in tiles, once."""
-        return self._plain("val")
-
-    def test_dataloader(self) -> StepLoader:
-        """The test photographs in tiles, once."""
-        return self._plain("test")
-
-    def _plain(self, split: str) -> StepLoader:
+    def held_out_batches(self, split: str) -> tuple[InOrder, int]:
+        """Photographs of a split in tiles."""
         images = self.corpus.grid(split)
-        return StepLoader(PlainImages(images, self.batch_size), -(-len(images) // self.batch_size))
+        return InOrder(images, self.batch_size), len(images)

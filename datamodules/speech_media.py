@@ -12,9 +12,8 @@ from torch import Tensor
 
 from datamodules.corpora.digits.corpus import DigitsCorpus
 from datamodules.corpora.speech.corpus import SpeechCorpus
-from datamodules.media import PlainClips, pad_waveforms
+from datamodules.media_data import MediaData, PaddedInOrder, padded
 from datamodules.plan import BatchPlan
-from datamodules.steps import ResumableLoader, StepData, StepLoader
 from tokenizers_vq.contract import Key
 
 SAMPLE_RATE = 16_000
@@ -22,7 +21,7 @@ SAMPLE_RATE = 16_000
 
 @dataclass(frozen=True)
 class CroppedClips:
-    """Training batches of crops, see `pad_waveforms`: each draw at a place of its own; shorter clips stay whole.
+    """Training batches of crops, see `padded`: each draw at a place of its own; shorter clips stay whole.
 
     A clip is drawn once an epoch for every crop that fits into it, so that each second of the corpora counts alike.
 
@@ -47,12 +46,10 @@ class CroppedClips:
         spare_B = torch.tensor([max(0, len(clip) - self.crop) for clip in clips])
         key = Key(self.plan.seed).fold("crop")
         first_B = (key.uniform(self.plan.draws(*share)) * (spare_B + 1)).long().clamp(max=spare_B)
-        return pad_waveforms(
-            [clip[first : first + self.crop] for clip, first in zip(clips, first_B.tolist())]
-        )
+        return padded([clip[first : first + self.crop] for clip, first in zip(clips, first_B.tolist())])
 
 
-class SpeechCrops(StepData):
+class SpeechCrops(MediaData):
     """Batches {"media": (B, T) float32 at 16 kHz, "lengths": (B,) int64 samples}: crops in training, whole clips else.
 
     Args:
@@ -100,22 +97,15 @@ class SpeechCrops(StepData):
             clips += SpeechCorpus(self.seed, SAMPLE_RATE).speech(split).waveforms
         return clips
 
-    def train_dataloader(self) -> ResumableLoader:
-        """Crops of the training split, one batch a step."""
+    def training_batches(self) -> CroppedClips:
+        """Crops of the training split."""
         clips = self.waveforms("train")
         counts = torch.tensor([-(-len(clip) // self.crop) for clip in clips])
         clip_of_item = torch.arange(len(clips)).repeat_interleave(counts)
         plan = BatchPlan(len(clip_of_item), self.batch_size, self.seed)
-        return self.training_loader(CroppedClips(clips, self.crop, clip_of_item, plan, *self.share))
+        return CroppedClips(clips, self.crop, clip_of_item, plan, *self.share)
 
-    def val_dataloader(self) -> StepLoader:
-        """The validation split, once: voices and sentences that training does not hear."""
-        return self._plain("val")
-
-    def test_dataloader(self) -> StepLoader:
-        """The test split, once: voices and sentences that neither training nor validation hears."""
-        return self._plain("test")
-
-    def _plain(self, split: str) -> StepLoader:
+    def held_out_batches(self, split: str) -> tuple[PaddedInOrder, int]:
+        """Voices and sentences that training does not hear, in the test such as validation does not either."""
         clips = sorted(self.waveforms(split), key=len)  # of like lengths side by side: little padding
-        return StepLoader(PlainClips(clips, self.batch_size), -(-len(clips) // self.batch_size))
+        return PaddedInOrder(clips, self.batch_size), len(clips)

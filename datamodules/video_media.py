@@ -17,8 +17,9 @@ from datamodules.corpora.actions.windows import Window
 from datamodules.corpora.clips.corpus import ClipsCorpus
 from datamodules.corpora.digits.corpus import DigitsCorpus
 from datamodules.corpora.digits.moving import MovingDigits
+from datamodules.media_data import MediaData
 from datamodules.plan import BatchPlan
-from datamodules.steps import ResumableLoader, StepData, StepLoader
+from datamodules.steps import MakeBatch
 from tokenizers_vq.contract import Key
 
 MakeVideos = Callable[[Tensor], Tensor]
@@ -59,7 +60,7 @@ class PlainVideos:
         return {"media": self.make(torch.arange(step * self.batch_size, end))}
 
 
-class VideoData(StepData):
+class VideoData(MediaData):
     """Batches {"media": (B, T, C, H, W) float32 in [0, 1]}: training draws videos anew, evaluation has a fixed list."""
 
     @abstractmethod
@@ -70,27 +71,22 @@ class VideoData(StepData):
     def held_out_videos(self, split: str) -> tuple[MakeVideos, int]:
         """Videos of "val" or "test" by number, and how many there are."""
 
-    def train_dataloader(self) -> ResumableLoader:
-        """Drawn videos of the training split, one batch a step."""
-        return self.training_loader(self.training_batches())
+    def drawn_clips(self) -> VideoBatches:
+        """Videos of the training split by step, this rank's share."""
+        return VideoBatches(self.training_videos(), self.numbered_draws(), *self.share)
 
-    def training_batches(self) -> VideoBatches:
-        """Batches of the training split by step, this rank's share."""
-        # Videos are drawn anew each time, so an epoch has no meaning; the plan only numbers the draws.
-        plan = BatchPlan(self.batch_size, self.batch_size, self.seed)
-        return VideoBatches(self.training_videos(), plan, *self.share)
-
-    def val_dataloader(self) -> StepLoader:
-        """The validation split, once."""
-        return self._plain("val")
-
-    def test_dataloader(self) -> StepLoader:
-        """The test split, once."""
-        return self._plain("test")
-
-    def _plain(self, split: str) -> StepLoader:
+    def listed_clips(self, split: str) -> tuple[PlainVideos, int]:
+        """Videos of "val" or "test" in order, and how many there are."""
         make, count = self.held_out_videos(split)
-        return StepLoader(PlainVideos(make, count, self.batch_size), -(-count // self.batch_size))
+        return PlainVideos(make, count, self.batch_size), count
+
+    def training_batches(self) -> MakeBatch:
+        """Drawn videos of the training split."""
+        return self.drawn_clips()
+
+    def held_out_batches(self, split: str) -> tuple[MakeBatch, int]:
+        """Videos of a split, in order."""
+        return self.listed_clips(split)
 
 
 @dataclass(frozen=True)
@@ -153,79 +149,6 @@ class ClipVideos(VideoData):
     def held_out_videos(self, split: str) -> tuple[MakeVideos, int]:
         """Windows on a grid."""
         return _ListedClips(self.corpus, split, self.hop), len(self.corpus.windows(split, self.hop))
-
-
-@dataclass(frozen=True)
-class DrawnFrames:
-    """Training batches {"media": (B num_frames, C, H, W)}: different frames of each clip, drawn anew.
-
-    Attributes:
-        clips: where they are from.
-        num_frames: of each clip.
-    """
-
-    clips: VideoBatches
-    num_frames: int
-
-    def __call__(self, step: int) -> dict[str, Tensor]:
-        """The batch of a step."""
-        videos = self.clips(step)["media"]
-        plan = self.clips.plan
-        number = plan.draws(step, self.clips.rank, self.clips.world_size)
-        order = Key(plan.seed).fold("frames").uniform(number[:, None], torch.arange(videos.shape[1]))
-        drawn = order.argsort(dim=1)[:, : self.num_frames]
-        return {"media": videos[torch.arange(len(videos))[:, None], drawn].flatten(0, 1)}
-
-
-@dataclass(frozen=True)
-class AllFrames:
-    """Evaluation batches {"media": (B T, C, H, W)}: every frame of each clip."""
-
-    clips: PlainVideos
-
-    def __call__(self, step: int) -> dict[str, Tensor]:
-        """Batch number `step`."""
-        return {"media": self.clips(step)["media"].flatten(0, 1)}
-
-
-class ClipFrames(ClipVideos):
-    """Single frames of the same windows in the same splits, for image tokenizers that are inflated to video ones.
-
-    Args:
-        batch_size: clips a step, over all ranks together.
-        num_steps, size, length, scale, hop, seed, cache_dir, num_workers: see ClipVideos.
-        num_frames: frames taken of a clip in training; a batch has batch_size num_frames of them.
-
-    Raises:
-        ValueError: num_frames that a clip does not have.
-    """
-
-    def __init__(
-        self,
-        batch_size: int,
-        num_steps: int,
-        size: int = 64,
-        length: int = 17,
-        scale: int = 96,
-        hop: int = 8,
-        seed: int = 0,
-        cache_dir: Path | None = None,
-        num_workers: int = 0,
-        num_frames: int = 4,
-    ) -> None:
-        super().__init__(batch_size, num_steps, size, length, scale, hop, seed, cache_dir, num_workers)
-        if not 1 <= num_frames <= length:
-            raise ValueError(f"num_frames={num_frames}, expected 1 to length={length}")
-        self.num_frames = num_frames
-
-    def train_dataloader(self) -> ResumableLoader:
-        """Drawn frames, one batch a step."""
-        return self.training_loader(DrawnFrames(self.training_batches(), self.num_frames))
-
-    def _plain(self, split: str) -> StepLoader:
-        make, count = self.held_out_videos(split)
-        clips = PlainVideos(make, count, self.batch_size)
-        return StepLoader(AllFrames(clips), -(-count // self.batch_size))
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from datamodules.steps import ResumableLoader
-from datamodules.video_media import ClipVideos, DigitVideos, DrawnFrames, MakeVideos, VideoData
+from datamodules.steps import MakeBatch
+from datamodules.video_frames import DrawnFrames
+from datamodules.video_media import ClipVideos, DigitVideos, MakeVideos, VideoData
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,6 @@ class FramesOfFilmsAndDigits(FilmsAndDigits):
         super().__init__(batch_size, num_steps, size, length, seed, num_held_out)
         self.num_frames = num_frames
 
-    def train_dataloader(self) -> ResumableLoader:
-        """Drawn frames, one batch a step."""
-        return self.training_loader(DrawnFrames(self.training_batches(), self.num_frames))
+    def training_batches(self) -> MakeBatch:
+        """Drawn frames."""
+        return DrawnFrames(self.drawn_clips(), self.num_frames)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from datamodules.media import PlainClips
+from datamodules.media_data import PaddedInOrder
 from datamodules.media_tokens import MediaTokens
 from datamodules.steps import ResumableLoader, StepData, StepLoader
 from tokenizers_vq.audio.acoustic import RandomAcoustic
@@ -20,10 +20,10 @@ class Clips(StepData):
         super().__init__(2, 1, 0, 0)
 
     def train_dataloader(self) -> ResumableLoader:
-        return self.training_loader(PlainClips(CLIPS, 2))
+        return self.training_loader(PaddedInOrder(CLIPS, 2))
 
     def val_dataloader(self) -> StepLoader:
-        return StepLoader(PlainClips(CLIPS, 2), 2)
+        return StepLoader(PaddedInOrder(CLIPS, 2), 2)
 
     test_dataloader = val_dataloader
 

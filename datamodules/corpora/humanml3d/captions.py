@@ -13,17 +13,12 @@ class Caption(NamedTuple):
     Attributes:
         text: the description.
         start: first second that it speaks of.
-        stop: second that it ends before; None where it speaks of the motion up to its end.
+        stop: second that it ends before; None where it speaks of the whole motion.
     """
 
     text: str
     start: float = 0.0
     stop: float | None = None
-
-    @property
-    def is_whole(self) -> bool:
-        """Of the whole motion, not of a part."""
-        return self.start == 0.0 and self.stop is None
 
 
 def read_captions(path: Path) -> list[Caption]:

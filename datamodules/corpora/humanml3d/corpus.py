@@ -154,11 +154,11 @@ class HumanML3DCorpus:
 
     def _parts(self, name: str) -> Iterator[CaptionedMotion]:
         features, captions = self.features(name), self.captions(name)
-        whole = tuple(caption.text for caption in captions if caption.is_whole)
+        whole = tuple(caption.text for caption in captions if caption.stop is None)
         if whole and self._is_allowed(len(features)):
             yield CaptionedMotion(name, 0, features, whole)
         for caption in captions:
-            if caption.is_whole or caption.stop is None:
+            if caption.stop is None:
                 continue
             start = int(caption.start * self.rate)
             part = features[start : int(caption.stop * self.rate)]
