@@ -28,7 +28,7 @@ class CodecSizes:
         hop: samples a token.
         codebook_size: codes of each codebook.
         most_codebooks: codebooks that it has.
-        fewest_codebooks: how many of the first it cannot do without.
+        fewest_codebooks: how many of the first are always encoded.
     """
 
     rate: int
@@ -118,11 +118,6 @@ class PretrainedCodec(Tokenizer):
         """Residual levels along "t", of varying length."""
         return self._spec
 
-    @property
-    def fewest_codebooks(self) -> int:
-        """Codebooks that `decode` needs at least: levels add up, so the first one alone gives a sound."""
-        return 1
-
     @abstractmethod
     def encode_clips(self, clips: Tensor) -> Tensor:
         """Codes (B, Q, n) of clips (B, 1, T) at the codec's rate, all of them real samples."""
@@ -151,12 +146,12 @@ class PretrainedCodec(Tokenizer):
 
     @torch.no_grad()
     def decode(self, codes: Sequence[Tensor] | Tensor) -> list[Tensor]:
-        """Clips, list of (T,) float32 in [-1, 1], of codes, list of (n, q): the first q codebooks.
+        """Clips, list of (T,) float32 in [-1, 1], of codes, list of (n, q): the first q codebooks, whose levels add up.
 
         Raises:
-            ValueError: codes that do not fit the spec, too few codebooks or more than Q.
+            ValueError: codes that do not fit the spec, no codebook or more than Q.
         """
-        batch = residual_codes(codes, self._spec, "audio codes", self.fewest_codebooks)
+        batch = residual_codes(codes, self._spec, "audio codes")
         device = next(self.model.parameters()).device
         decoded: dict[int, Tensor] = {}
         for length in sorted({len(sample) for sample in batch}):

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from tokenizers_vq.quantizers import LFQ
 from tokenizers_vq.vision.magvit2 import MAGVIT2
-from tokenizers_vq.vision.weights import read_weights
+from tokenizers_vq.vision.weights import check_weights, read_weights
 
 _AVERAGE = "model_ema."
 # Discriminators, perceptual networks and counters of training.
@@ -36,7 +36,7 @@ def load_open_magvit2(
 
     Raises:
         ValueError: no such file, one that holds more than tensors, weights that are missing or left over, by name;
-            sizes or sub-ids that do not divide.
+            weights of other shapes; sizes or sub-ids that do not divide.
     """
     content = read_weights(Path(path))
     weights = {name: value for name, value in content.items() if not _TRAINING.match(name)}
@@ -44,13 +44,7 @@ def load_open_magvit2(
         weights = _averages(content, weights, Path(path))
     tokenizer = MAGVIT2(image_size=image_size, **_sizes(weights, Path(path), num_codebooks))
     own = {n: v for n, v in tokenizer.state_dict().items() if n.startswith(("encoder.", "decoder."))}
-    missing, left = sorted(own.keys() - weights.keys()), sorted(weights.keys() - own.keys())
-    other = sorted(name for name in own.keys() & weights.keys() if own[name].shape != weights[name].shape)
-    if missing or left or other:
-        raise ValueError(
-            f"{path} is not the Open-MAGVIT2 image tokenizer that was expected: it lacks {missing}, "
-            f"has {left} besides, and in other shapes {other}"
-        )
+    check_weights(own, weights, Path(path), "the Open-MAGVIT2 image tokenizer")
     tokenizer.load_state_dict(tokenizer.state_dict() | weights)
     return tokenizer.eval()
 

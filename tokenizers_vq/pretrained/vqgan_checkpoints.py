@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tokenizers_vq.pretrained.vq_model import PretrainedVQModel
-from tokenizers_vq.vision.weights import read_weights
+from tokenizers_vq.vision.weights import check_weights, read_weights
 
 # Discriminators, perceptual networks and counters of training.
 _TRAINING = re.compile(r"^(loss\.|model_ema\.|quantize\.codebook_used$)")
@@ -53,7 +53,8 @@ def load_taming(path: Path | str, image_size: int | Sequence[int]) -> Pretrained
         image_size: see `PretrainedVQModel`.
 
     Raises:
-        ValueError: no such file, one that holds more than tensors, or weights that are missing or left over, by name.
+        ValueError: no such file, one that holds more than tensors, or weights that are missing, left over or of
+            other shapes, by name.
     """
     return _build(_named(read_weights(Path(path))), Path(path), image_size, is_cosine=False)
 
@@ -90,22 +91,18 @@ def _build(
 ) -> PretrainedVQModel:
     """From weights under taming's names."""
     tokenizer = PretrainedVQModel(_config(weights, path), image_size, is_cosine=is_cosine)
-    levels = len(tokenizer.model.config.block_out_channels)
+    own, levels = tokenizer.model.state_dict(), len(tokenizer.model.config.block_out_channels)
     renamed = {}
     for name, value in weights.items():
         upward = re.sub(
             r"^decoder\.up\.(\d+)\.", lambda found: f"decoder.up_blocks.{levels - 1 - int(found[1])}.", name
         )
-        renamed[_rename(upward, _TAMING)] = value
-    own = tokenizer.model.state_dict()
-    missing, left = sorted(own.keys() - renamed.keys()), sorted(renamed.keys() - own.keys())
-    if missing or left:
-        raise ValueError(
-            f"{path} is not the checkpoint that was expected (names as in diffusers' VQModel): it lacks {missing}, "
-            f"and has {left} besides"
-        )
-    # 1 x 1 convolutions here are linear layers there.
-    tokenizer.model.load_state_dict({name: value.reshape(own[name].shape) for name, value in renamed.items()})
+        there = _rename(upward, _TAMING)
+        # 1 x 1 convolutions here are linear layers there.
+        is_linear = there in own and own[there].ndim == 2 and value.ndim == 4
+        renamed[there] = value.flatten(1) if is_linear else value
+    check_weights(own, renamed, path, "the checkpoint (names as in diffusers' VQModel)")
+    tokenizer.model.load_state_dict(renamed)
     return tokenizer
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from torch import Tensor, nn
@@ -31,6 +32,23 @@ def load_weights(network: nn.Module, path: Path | str) -> None:
             f"{missing[:3]}, {len(other)} have other shapes {other[:3]}; give the file of the named model"
         )
     network.load_state_dict({name: weights[name] for name in own})
+
+
+def check_weights(own: Mapping[str, Tensor], found: Mapping[str, Tensor], path: Path, what: str) -> None:
+    """Raise ValueError unless weights have the names and shapes of a network's own, no fewer and no more.
+
+    Args:
+        own: of the network.
+        found: in the file.
+        path: of the file, and `what` it should be, for messages.
+    """
+    missing, left = sorted(own.keys() - found.keys()), sorted(found.keys() - own.keys())
+    other = sorted(name for name in own.keys() & found.keys() if own[name].shape != found[name].shape)
+    if missing or left or other:
+        raise ValueError(
+            f"{path} is not {what} that was expected: it lacks {missing}, has {left} besides, and in other shapes "
+            f"{other}"
+        )
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:

@@ -44,6 +44,9 @@ def test_missing_and_foreign_weights_are_named(case):
     torch.save(twin.weights | {"quantize.proj.weight": torch.zeros(1)}, path)
     with pytest.raises(ValueError, match="quantize.proj.weight"):
         load(path, 16)
+    torch.save(twin.weights | {"post_quant_conv.bias": torch.zeros(1)}, path)
+    with pytest.raises(ValueError, match=r"other shapes \['post_quant_conv.bias'\]"):
+        load(path, 16)
     torch.save({"quant_conv.weight": torch.zeros(1)}, path)
     with pytest.raises(ValueError, match="plain codebook"):
         load(path, 16)
