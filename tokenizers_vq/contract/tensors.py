@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
 import torch
@@ -42,7 +42,7 @@ def map_tensors(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
     """The same record, tuple or dict with every tensor changed; all else stays."""
     if isinstance(value, Tensor):
         return change(value)
-    if isinstance(value, TensorRecord) and is_dataclass(value):
+    if isinstance(value, TensorRecord):
         changed = {f.name: map_tensors(getattr(value, f.name), change) for f in fields(value) if f.init}
         return replace(value, **changed)
     if isinstance(value, dict):
