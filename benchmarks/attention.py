@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.harness import Case, main
-from benchmarks.work import lengths_of
+from benchmarks.work import lengths_of, pass_name
 from maskmm.nn.attention import attend
 from maskmm.nn.layout import AttentionLayout
 
@@ -58,9 +58,8 @@ def window_case(lengths: list[int], peer: str, goal: float, is_training: bool) -
 
     others = {"dense": (local, "dense"), "full": (full, "runs")}
     peer_layout, peer_backend = others[peer]
-    what = "training" if is_training else "forward"
     return Case(
-        f"window of {WINDOW}, T {max(lengths)}, {len(lengths)} samples, {what}, against {peer}",
+        f"window of {WINDOW}, T {max(lengths)}, {len(lengths)} samples, {pass_name(is_training)}, against {peer}",
         calls(local, tensors, "blocks", is_training),
         calls(peer_layout, tensors, peer_backend, is_training),
         check,

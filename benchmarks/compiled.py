@@ -13,9 +13,7 @@ from torch import Tensor
 from benchmarks.encoders import Samples, build_bert, gated_rotary, one_pass
 from benchmarks.harness import Case, main
 from benchmarks.modernbert import GOALS, modernbert_case
-from benchmarks.work import trunk_flops
-
-_KINDS = ("forward", "training")
+from benchmarks.work import pass_name, trunk_flops
 
 
 def cases(is_quick: bool) -> Iterator[Case]:
@@ -43,7 +41,7 @@ def _gated_rotary(width: int, depth: int, longest: int, count: int) -> Iterator[
 
     for is_training in (False, True):
         yield Case(
-            f"full lengths, gated and rotary, d{width} L{depth}, {_KINDS[is_training]}, both compiled",
+            f"full lengths, gated and rotary, d{width} L{depth}, {pass_name(is_training)}, both compiled",
             one_pass(lambda: compiled(samples.sequence), model, is_training),
             one_pass(lambda: peer(samples.ids).last_hidden_state, bert, is_training),
             check,

@@ -20,7 +20,7 @@ from benchmarks.encoders import (
     same_features,
 )
 from benchmarks.harness import Case, main
-from benchmarks.work import lengths_of, trunk_flops
+from benchmarks.work import lengths_of, pass_name, trunk_flops
 from maskmm.interop import from_transformers
 
 _NUM_GROUPS = 4  # of the length-sorted baseline
@@ -57,7 +57,7 @@ def _full(width: int, depth: int, longest: int, count: int, kinds: tuple[bool, .
     for is_training in kinds:
         yield _same_weights("full lengths", width, depth, [longest] * count, longest, is_training, 1.02, None)
         yield Case(
-            f"full lengths, plain block, d{width} L{depth}, {_name(is_training)}",
+            f"full lengths, plain block, d{width} L{depth}, {pass_name(is_training)}",
             one_pass(lambda: plain.forward_features(samples.sequence), plain, is_training),
             one_pass(lambda: bert(samples.ids).last_hidden_state, bert, is_training),
             packs_exactly(plain, samples.sequence),
@@ -90,7 +90,7 @@ def _same_weights(
         return model.forward_features(samples.sequence)
 
     return Case(
-        f"{kind}, same weights, d{width} L{depth} T{longest}, {_name(is_training)}",
+        f"{kind}, same weights, d{width} L{depth} T{longest}, {pass_name(is_training)}",
         one_pass(ours, model, is_training),
         one_pass(theirs, bert, is_training),
         same_features(ours, theirs),
@@ -131,10 +131,6 @@ def _short(is_quick: bool) -> Case:
         samples.work,
         flops=trunk_flops(model.blocks, width, samples.lengths, is_training=False),
     )
-
-
-def _name(is_training: bool) -> str:
-    return "training" if is_training else "forward"
 
 
 if __name__ == "__main__":

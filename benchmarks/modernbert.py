@@ -13,6 +13,7 @@ from torch import Tensor
 
 from benchmarks.encoders import NUM_CODES, Samples, one_pass, same_features
 from benchmarks.harness import Case, main
+from benchmarks.work import pass_name
 from maskmm.interop import from_transformers
 
 GOALS = {512: 1.2, 2048: 1.8, 4096: 2.5}
@@ -58,7 +59,7 @@ def modernbert_case(longest: int, is_training: bool, is_compiled: bool = False) 
     def theirs() -> Tensor:
         return padded(samples.ids).last_hidden_state[samples.is_real]
 
-    kind = f"{'training' if is_training else 'forward'}, {'both compiled' if is_compiled else 'both eager'}"
+    kind = f"{pass_name(is_training)}, {'both compiled' if is_compiled else 'both eager'}"
     return Case(
         f"ModernBERT's weights, d256 L6 T{longest}, {kind}",
         one_pass(ours, model, is_training),

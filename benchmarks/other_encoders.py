@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from benchmarks.encoders import NUM_CODES, Samples, gated_rotary, one_pass, packs_exactly, plain_block
 from benchmarks.harness import Case, main
-from benchmarks.work import lengths_of, trunk_flops
+from benchmarks.work import lengths_of, pass_name, trunk_flops
 from maskmm.model import MaskedTransformer
 
 
@@ -52,7 +52,7 @@ def _case(
 
     config = model.config
     return Case(
-        f"mixed lengths, d{config.width} L{config.depth}, {_name(is_training)}, against {peer_name}",
+        f"mixed lengths, d{config.width} L{config.depth}, {pass_name(is_training)}, against {peer_name}",
         one_pass(ours, model, is_training),
         one_pass(peer, peer.module, is_training),
         check,
@@ -60,10 +60,6 @@ def _case(
         samples.work,
         flops=trunk_flops(model.blocks, config.width, samples.lengths, is_training),
     )
-
-
-def _name(is_training: bool) -> str:
-    return "training" if is_training else "forward"
 
 
 class NestedEncoder:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from benchmarks.encoders import gated_rotary, one_pass
 from benchmarks.harness import Case, main
-from benchmarks.work import ExactShare, text_sequence, trunk_flops
+from benchmarks.work import ExactShare, pass_name, text_sequence, trunk_flops
 from maskmm.masking.base import MaskedSequence
 from maskmm.model import MaskedTransformer
 from maskmm.nn.config import DecoderConfig
@@ -86,7 +86,7 @@ def _case(
 ) -> Case:
     config, lengths = full.config, sequence.cu_seqlens.diff()
     return Case(
-        f"{name}, 75 % masked, d{config.width} L{config.depth}, {'training' if is_training else 'forward'}",
+        f"{name}, 75 % masked, d{config.width} L{config.depth}, {pass_name(is_training)}",
         one_pass(ours, model, is_training),
         one_pass(lambda: full.forward_features(sequence), full, is_training),
         torch.no_grad()(check),

@@ -26,6 +26,11 @@ def lengths_of(count: int, longest: int, fill: float, seed: int = 0) -> list[int
     return [longest, *(draws / draws.sum() * rest).clamp(1, longest).long().tolist()]
 
 
+def pass_name(is_training: bool) -> str:
+    """What one call does, for the names of rows."""
+    return "training" if is_training else "forward"
+
+
 def random_tokens(lengths: list[int], modality: Modality, seed: int = 1) -> TokenBatch:
     """A sample of random codes for each length."""
     generator = torch.Generator().manual_seed(seed)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.on_gpu.setting import PEAK, Row, Setting
-from benchmarks.work import lengths_of, text_sequence, trunk_flops
+from benchmarks.work import lengths_of, pass_name, text_sequence, trunk_flops
 
 Call = Callable[[], object]
 
@@ -113,7 +113,7 @@ class _Pair:
         ratios = [theirs / mine for mine, theirs in zip(times[ours], times[peer])]
         seconds = statistics.median(times[ours])
         flops = trunk_flops(self.model.blocks, self.model.config.width, self.lengths, is_training)
-        name = "training" if is_training else "forward"
+        name = pass_name(is_training)
         return {
             "row": f"fill 0.4 against padded BertModel, {name}, {'compiled' if is_compiled else 'eager'}",
             "ratio": round(statistics.median(ratios), 3),

@@ -17,11 +17,11 @@ from typing import Any
 
 import soundfile
 import torch
-import yaml
 from jsonargparse import ArgumentParser, Namespace
 from torch import Tensor
 
 from benchmarks.rate_distortion.budget import Budget, fit
+from benchmarks.rate_distortion.configs import read_config
 from benchmarks.rate_distortion.encodec_peer import encodec
 from benchmarks.rate_distortion.opus import Opus
 from benchmarks.rate_distortion.sounds import RATE, Sounds, held_out
@@ -30,7 +30,6 @@ from tokenizers_vq.audio.codec import WaveformCodec
 from tokenizers_vq.training import TokenizerModule
 
 Row = dict[str, Any]
-_CONFIGS = Path(__file__).parents[2] / "configs"
 _GOAL = 0.9
 _PRECISION = "bf16-mixed"  # of both trainings; a step of ours took 115 ms, 155 in float32
 _FIRST = (12, 8, 4, 2)  # codebooks of the rows
@@ -41,8 +40,7 @@ _SAVED = 10  # clips that are written as files
 
 def rows(budget: Budget) -> Iterator[Row]:
     """Rows of the digits and of the prompts: Opus, ours, the EnCodec architecture."""
-    experiment = yaml.safe_load((_CONFIGS / "experiment" / "codec.yaml").read_text())
-    told = experiment["data"]["init_args"]
+    told = read_config("experiment/codec.yaml")["data"]["init_args"]
     data = SpeechCrops(num_steps=1, seed=budget.seed, **told | {"cache_dir": None})
     sounds = held_out(budget)
     for rate in (6_000, 12_000):
@@ -70,7 +68,7 @@ def _module(seed: int) -> TokenizerModule:
     torch.manual_seed(seed)
     parser = ArgumentParser()
     parser.add_subclass_arguments(TokenizerModule, "model")
-    told = yaml.safe_load((_CONFIGS / "tokenizer" / "fourier_codec.yaml").read_text())
+    told = read_config("tokenizer/fourier_codec.yaml")
     made = parser.instantiate(parser.parse_object(Namespace(model=told))).model
     assert isinstance(made, TokenizerModule)
     return made

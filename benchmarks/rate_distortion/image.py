@@ -10,14 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from torchvision.utils import save_image
 
 from benchmarks.rate_distortion.budget import Budget, fit
+from benchmarks.rate_distortion.configs import read_config
 from benchmarks.rate_distortion.picture_peers import Rate, codec_rows, patch_row
 from benchmarks.rate_distortion.stills import Stills, emoji, photos
 from maskmm.cli.precision import has_fast_bf16
@@ -27,7 +26,6 @@ from tokenizers_vq.contract.described import find_class, rebuild
 from tokenizers_vq.training import TokenizerModule
 
 Row = dict[str, Any]
-_CONFIGS = Path(__file__).parents[2] / "configs"
 _BATCH = 64
 _SHOWN = 32
 
@@ -54,7 +52,7 @@ class Case:
 
     def module(self, seed: int) -> TokenizerModule:
         """What the config describes, with weights drawn from the seed."""
-        told = yaml.safe_load((_CONFIGS / "tokenizer" / f"{self.config}.yaml").read_text())["init_args"]
+        told = read_config(f"tokenizer/{self.config}.yaml")["init_args"]
         part = told["tokenizer"]
         described = {"class_path": part["class_path"], "init_args": part["init_args"] | self.changes}
         torch.manual_seed(seed)
@@ -79,7 +77,7 @@ PHOTOS = (
 
 def rows(budget: Budget) -> Iterator[Row]:
     """Rows of the drawings, then of the photographs."""
-    told = yaml.safe_load((_CONFIGS / "experiment" / "emoji_tokenizer.yaml").read_text())
+    told = read_config("experiment/emoji_tokenizer.yaml")
     batch_size = told["data"]["init_args"]["batch_size"]
     precision = "bf16-mixed" if has_fast_bf16() else "32-true"
     yield from compare(emoji(budget, batch_size), EMOJI, budget, precision)

@@ -8,15 +8,15 @@ from the first pose on, so that errors of the path add up.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from torch import Tensor
 
 from benchmarks.rate_distortion.budget import Budget, fit
+from benchmarks.rate_distortion.configs import read_config
 from benchmarks.rate_distortion.motion_kmeans import PosePatchKMeans
 from datamodules.actions_media import ActionMotions
 from tokenizers_vq.contract.described import rebuild
@@ -26,17 +26,16 @@ from tokenizers_vq.training import TokenizerModule
 
 Row = dict[str, Any]
 GOAL_MM = 30.0
-_CONFIGS = Path(__file__).parents[2] / "configs"
 _PEER_WINDOWS = 2048
 _QUICK_WINDOWS, _QUICK_HELD_OUT = 64, 4
 
 
 def rows(budget: Budget) -> Iterator[Row]:
     """For each split and number of levels a row of ours, then one of each k-means."""
-    experiment = _read("experiment/actions_tokenizer.yaml")
+    experiment = read_config("experiment/actions_tokenizer.yaml")
     data = ActionMotions(**experiment["data"]["init_args"], num_steps=1, seed=budget.seed)
     torch.manual_seed(budget.seed)
-    module = TokenizerModule(**rebuild(_read("tokenizer/actions_motion.yaml")["init_args"]))
+    module = TokenizerModule(**rebuild(read_config("tokenizer/actions_motion.yaml")["init_args"]))
     fitted = fit(module, data, budget, experiment["trainer"]["gradient_clip_val"])
     tokenizer = module.tokenizer
     assert isinstance(tokenizer, MotionRVQ)
@@ -95,7 +94,7 @@ def _shared(
     tokenizer: MotionRVQ, case: str, split: str, motions: Sequence[Motion], level: int, is_ours: bool = False
 ) -> Row:
     spec = tokenizer.spec
-    bits = level * torch.tensor(float(spec.codebook_size)).log2().item() * spec.rate / spec.stride[0]
+    bits = level * math.log2(spec.codebook_size) * spec.rate / spec.stride[0]
     about = {"medium": "motion", "corpus": "actions", "case": case, "is_ours": is_ours, "split": split}
     return about | {"windows": len(motions), "levels": level, "bits_s": round(bits)}
 
@@ -115,11 +114,6 @@ def _varied_poses(data: ActionMotions, count: int) -> Tensor:
     """The first windows that ours saw in training."""
     data.num_steps = -(-count // data.batch_size)
     return torch.cat([batch["media"] for batch in data.train_dataloader()])[:count]
-
-
-def _read(name: str) -> dict[str, Any]:
-    told: dict[str, Any] = yaml.safe_load((_CONFIGS / name).read_text())
-    return told
 
 
 def _millimetres(metres: Sequence[Tensor]) -> float:

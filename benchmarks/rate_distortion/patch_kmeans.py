@@ -9,7 +9,7 @@ from torch import Tensor
 
 from tokenizers_vq.quantizers import nearest_code
 
-_ITERATIONS = 30
+ITERATIONS = 30
 
 
 class PatchKMeans:
@@ -27,7 +27,7 @@ class PatchKMeans:
     """
 
     def __init__(
-        self, images: Tensor, patch_size: int, num_codes: int, seed: int, num_iterations: int = _ITERATIONS
+        self, images: Tensor, patch_size: int, num_codes: int, seed: int, num_iterations: int = ITERATIONS
     ) -> None:
         self.patch_size = patch_size
         rows_ND = self._patches(images).flatten(0, 2)

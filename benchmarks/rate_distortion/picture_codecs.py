@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from bisect import bisect_left
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +12,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-_WEBP_HEADER = (
-    30  # RIFF and chunk headers 12 + 8, key frame's tag, start code and size 3 + 3 + 4 (RFC 6386, RFC 9649)
-)
+_WEBP_HEADER = 12 + 8 + 3 + 3 + 4  # RIFF and chunk; key frame's tag, start code, size (RFC 6386, RFC 9649)
+_QUALITIES = range(1, 101)
 
 
 @dataclass(frozen=True)
@@ -75,11 +75,10 @@ def at_bits(
 
 def _just_above(codec: PictureCodec, image: Image.Image, bits: int, has_header: bool) -> bytes:
     """Bisection: sizes grow with quality but for a few bytes."""
-    low, high = 1, 100
-    while low < high:
-        middle = (low + high) // 2
-        if codec.num_bits(codec.encode(image, middle), has_header) >= bits:
-            high = middle
-        else:
-            low = middle + 1
-    return codec.encode(image, low)
+
+    def spent(quality: int) -> int:
+        return codec.num_bits(codec.encode(image, quality), has_header)
+
+    # Not the highest, which is taken where no other has enough.
+    index = bisect_left(_QUALITIES[:-1], bits, key=spent)
+    return codec.encode(image, _QUALITIES[index])

@@ -9,7 +9,7 @@ from itertools import product
 from typing import Any, NamedTuple
 
 from benchmarks.rate_distortion.budget import Budget
-from benchmarks.rate_distortion.patch_kmeans import PatchKMeans
+from benchmarks.rate_distortion.patch_kmeans import ITERATIONS, PatchKMeans
 from benchmarks.rate_distortion.picture_codecs import PictureCodec, at_bits
 from benchmarks.rate_distortion.stills import Stills
 
@@ -49,7 +49,8 @@ def patch_row(stills: Stills, rate: Rate, budget: Budget) -> dict[str, Any]:
     """A k-means codebook of patches, as many tokens and codes."""
     assert rate.patch_size is not None
     start = time.process_time()
-    peer = PatchKMeans(stills.train, rate.patch_size, rate.codes, budget.seed, 1 if budget.is_quick else 30)
+    iterations = 1 if budget.is_quick else ITERATIONS
+    peer = PatchKMeans(stills.train, rate.patch_size, rate.codes, budget.seed, iterations)
     spent = time.process_time() - start
     codes = peer.encode(stills.held_out)
     return (

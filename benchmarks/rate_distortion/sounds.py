@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -61,11 +62,19 @@ class Sounds:
         }
         if self.labels is None:
             return row
-        ear = SpeechRecogniser()
-        heard, right = (
-            float(ear.is_right(clips, self.labels).mean()) for clips in ([d for d, _ in pairs], self.clips)
-        )
-        return row | {"recognised": round(heard, 3), "recognised_share": round(heard / right, 3)}
+        heard = _recognised([d for d, _ in pairs], self.labels)
+        share = heard / self._originals_recognised
+        return row | {"recognised": round(heard, 3), "recognised_share": round(share, 3)}
+
+    @cached_property
+    def _originals_recognised(self) -> float:
+        assert self.labels is not None
+        return _recognised(self.clips, self.labels)
+
+
+def _recognised(clips: Sequence[Tensor], labels: Tensor) -> float:
+    """Share of the digits that are heard right."""
+    return float(SpeechRecogniser().is_right(clips, labels).mean())
 
 
 def held_out(budget: Budget) -> list[Sounds]:

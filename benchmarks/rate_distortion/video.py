@@ -12,14 +12,13 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from torch import Tensor
 
 from benchmarks.rate_distortion.budget import Budget, fit
+from benchmarks.rate_distortion.configs import read_config
 from benchmarks.rate_distortion.quality import psnr, ssim
 from benchmarks.rate_distortion.video_codecs import CODECS, VideoCodec, at_bits
 from benchmarks.rate_distortion.video_data import FilmsAndDigits, FramesOfFilmsAndDigits
@@ -32,7 +31,6 @@ from tokenizers_vq.vision import VQGAN, PixelLoss
 
 Row = dict[str, Any]
 SIZE, LENGTH, STRIDE = 48, 16, 5
-_CONFIG = Path(__file__).parents[2] / "configs" / "tokenizer" / "clips_cvivit.yaml"
 _LEVELS = (8, 5, 5, 5)
 _CLIPS = 4  # a training step
 _FRAME_CLIPS = 16  # of which 4 frames each are taken
@@ -80,7 +78,7 @@ def causal_cnn() -> CausalVideoCNN:
 
 def cvivit() -> CViViT:
     """The same tokens; configs/tokenizer/clips_cvivit.yaml."""
-    told = yaml.safe_load(_CONFIG.read_text())["init_args"]["tokenizer"]["init_args"]
+    told = read_config("tokenizer/clips_cvivit.yaml")["init_args"]["tokenizer"]["init_args"]
     return CViViT(**rebuild(told))
 
 

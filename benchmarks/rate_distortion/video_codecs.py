@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
 _START = b"\x00\x00\x01"
-_WORST = 51  # the coarsest quantizer of both
+_QUANTIZERS = range(51, -1, -1)  # of both, the coarsest first
 
 
 @dataclass(frozen=True)
@@ -108,14 +109,13 @@ def at_bits(codec: VideoCodec, clips: Tensor, bits: int, shrink: int = 1) -> Cod
 
 def _just_above(codec: VideoCodec, frames: np.ndarray, bits: int) -> bytes:
     """Bisection: sizes fall as the quantizer grows, but for a few bytes."""
-    low, high = 0, _WORST
-    while low < high:
-        middle = (low + high + 1) // 2
-        if codec.picture_bits(codec.encode(frames, middle)) >= bits:
-            low = middle
-        else:
-            high = middle - 1
-    return codec.encode(frames, low)
+
+    def spent(quantizer: int) -> int:
+        return codec.picture_bits(codec.encode(frames, quantizer))
+
+    # Not the finest, which is taken where no other has enough.
+    index = bisect_left(_QUANTIZERS[:-1], bits, key=spent)
+    return codec.encode(frames, _QUANTIZERS[index])
 
 
 def _pictures(frames: np.ndarray) -> Iterator[av.VideoFrame]:
