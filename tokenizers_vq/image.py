@@ -113,11 +113,11 @@ class ImageVQ(TrainableTokenizer):
         """Constructor arguments."""
         return dict(self._config)
 
-    @torch.no_grad()
     def code_vectors(self) -> Tensor:
         """(Q, codebook_size, code_dim) vectors of the quantizer."""
         return self.quantizer.code_vectors()
 
+    @torch.no_grad()
     def encode(self, media: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Codes (B, Y, X, Q) int64 of images (B, C, H, W) float in [0, 1]."""
         return self.quantizer.encode(self._latents(self._normalise(media)))

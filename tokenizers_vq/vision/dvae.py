@@ -39,7 +39,6 @@ class DVAE(AnyResolutionTokenizer):
         ValueError: sizes that do not fit together.
     """
 
-    decoder: nn.Sequential
     loss: LogitLaplace
 
     def __init__(

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from tokenizers_vq.layers.adaptive_convolutional import AdaptiveConvDecoder, PlainConvEncoder
+from tokenizers_vq.layers.convolutional import feature_map
 from tokenizers_vq.quantizers import Quantizer
 from tokenizers_vq.vision.pixel_loss import PixelLoss
 from tokenizers_vq.vision.resolutions import AnyResolutionTokenizer
@@ -37,8 +38,6 @@ class MAGVIT2(AnyResolutionTokenizer):
         ValueError: sizes that do not fit together.
     """
 
-    decoder: AdaptiveConvDecoder
-
     def __init__(
         self,
         quantizer: Quantizer,
@@ -63,6 +62,10 @@ class MAGVIT2(AnyResolutionTokenizer):
         self.encoder = PlainConvEncoder(channels, widths, num_blocks, quantizer.dim, num_groups)
         self.decoder = AdaptiveConvDecoder(quantizer.dim, channels, widths, num_blocks, num_groups)
         self.loss = loss or PixelLoss()
+
+    def images(self, latents: Tensor) -> Tensor:
+        """(B, C, H, W), about in [-1, 1], of quantized latents (B, Y, X, D)."""
+        return self.decoder(feature_map(latents))
 
     def last_layer(self) -> nn.Parameter:
         """Weight of the last convolution."""

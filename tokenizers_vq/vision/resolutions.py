@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from tokenizers_vq.contract import Key
 from tokenizers_vq.contract.described import arguments_of, rebuild
-from tokenizers_vq.layers.convolutional import feature_map
 from tokenizers_vq.quantizers import Quantizer
 from tokenizers_vq.vision.base import ImageAutoencoder, as_pair
 
@@ -27,15 +26,13 @@ class AnyResolutionTokenizer(ImageAutoencoder):
         seed: of the draw.
 
     Attributes:
-        encoder: images (B, C, H, W) -> latents (B, D, Y, X); subclasses set it.
-        decoder: the way back; subclasses set it.
+        encoder: images (B, C, H, W) in [-1, 1] -> latents (B, D, Y, X); subclasses set it.
 
     Raises:
         ValueError: a size that is no multiple of `downsample`.
     """
 
     encoder: nn.Module
-    decoder: nn.Module
     num_forwards: Tensor
 
     def __init__(
@@ -73,10 +70,6 @@ class AnyResolutionTokenizer(ImageAutoencoder):
     def latents(self, x_BCHW: Tensor) -> Tensor:
         """(B, Y, X, D) of images in [-1, 1]."""
         return self.encoder(x_BCHW).permute(0, 2, 3, 1)
-
-    def images(self, latents: Tensor) -> Tensor:
-        """(B, C, H, W), about in [-1, 1], of quantized latents (B, Y, X, D)."""
-        return self.decoder(feature_map(latents))
 
     def training_view(self, x_BCHW: Tensor) -> Tensor:
         """In training mode, the images at the size of this step."""

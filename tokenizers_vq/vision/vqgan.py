@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from torch import nn
+from torch import Tensor, nn
 
-from tokenizers_vq.layers.convolutional import ConvDecoder, ConvEncoder, check_widths
+from tokenizers_vq.layers.convolutional import ConvDecoder, ConvEncoder, check_widths, feature_map
 from tokenizers_vq.quantizers import Quantizer
 from tokenizers_vq.vision.pixel_loss import PixelLoss
 from tokenizers_vq.vision.resolutions import AnyResolutionTokenizer
@@ -39,8 +39,6 @@ class VQGAN(AnyResolutionTokenizer):
         ValueError: sizes that do not fit together.
     """
 
-    decoder: ConvDecoder
-
     def __init__(
         self,
         quantizer: Quantizer,
@@ -62,6 +60,10 @@ class VQGAN(AnyResolutionTokenizer):
         self.encoder = ConvEncoder(channels, widths, num_blocks, stem_stride, quantizer.dim, has_attention)
         self.decoder = ConvDecoder(quantizer.dim, channels, widths, num_blocks, stem_stride, has_attention)
         self.loss = loss or PixelLoss()
+
+    def images(self, latents: Tensor) -> Tensor:
+        """(B, C, H, W), about in [-1, 1], of quantized latents (B, Y, X, D)."""
+        return self.decoder(feature_map(latents))
 
     def last_layer(self) -> nn.Parameter:
         """Weight of the last convolution."""

@@ -27,14 +27,6 @@ def test_lengths(tokenizer):
     assert tokenizer.spec.tokens_of_span(0.04, 0.08, (3,)).tolist() == [False, True, False]
 
 
-def test_encoding_keeps_no_graph(tokenizer):
-    kept = []
-    hook = tokenizer.encoder.register_forward_hook(lambda *call: kept.append(call[-1].requires_grad))
-    tokenizer.encode(clips(640))
-    hook.remove()
-    assert kept == [False]
-
-
 def test_a_clip_has_the_same_codes_in_any_company(tokenizer):
     media = clips(3000, 640, 12800, 5000, 777, 6400, 9999, 3000)
     together = tokenizer.encode(media)
