@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from tokenizers import Tokenizer as Pieces
 from tokenizers import decoders, models, pre_tokenizers
 from torch import Tensor
@@ -305,6 +306,16 @@ def test_codes_fit_the_spec_and_decode(example):
 
 
 @pytest.mark.parametrize("example", CASES)
+def test_encode_and_decode_keep_nothing_for_gradients(example):
+    tokenizer, kept = trained(example), []
+    with torch.autograd.graph.saved_tensors_hooks(kept.append, lambda packed: packed):
+        codes = tokenizer.encode(example.media)
+        if tokenizer.has_decoder:
+            tokenizer.decode(codes)
+    assert not kept
+
+
+@pytest.mark.parametrize("example", CASES)
 def test_batches_of_one_give_the_same_codes(example):
     tokenizer = trained(example)
     together = as_list(tokenizer.encode(example.media))
@@ -325,6 +336,21 @@ def test_a_saved_folder_gives_the_same_tokenizer(example, tmp_path):
     for a, b in zip(as_list(loaded.encode(example.media)), as_list(tokenizer.encode(example.media))):
         assert torch.equal(a, b)
     assert json.loads((tmp_path / "folder" / "config.json").read_text())["init_args"] == tokenizer.config()
+
+
+@pytest.mark.parametrize("example", CASES)
+def test_damaged_weights_or_those_of_another_are_refused(example, tmp_path):
+    example.tokenizer().save(tmp_path)
+    path = tmp_path / "model.safetensors"
+    if path.exists():  # else there is nothing that was learned, or it is in a file of the subclass's own
+        whole = path.read_bytes()
+        for content in (b"", b"no tensors at all", whole[: len(whole) // 2]):
+            path.write_bytes(content)
+            with pytest.raises(ValueError, match="truncated"):
+                load_tokenizer(tmp_path)
+        save_file({"foreign": torch.zeros(1)}, path)
+        with pytest.raises(ValueError, match="weights of another tokenizer"):
+            load_tokenizer(tmp_path)
 
 
 @pytest.mark.parametrize("example", CASES)

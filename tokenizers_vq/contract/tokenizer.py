@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from tokenizers_vq.contract.described import Described, arguments_of, find_class, path_of, rebuild
 from tokenizers_vq.contract.spec import TokenSpec
+from tokenizers_vq.contract.tensor_files import read_tensors
 
 Codes = Tensor | list[Tensor]
 """(B, *grid, Q) where the spec is fixed, else a list of (*shape, Q), one a sample; int64."""
@@ -144,12 +145,17 @@ class Tokenizer(Described, nn.Module, ABC):
 
     @classmethod
     def from_folder(cls, folder: Path, init_args: dict[str, Any]) -> Tokenizer:
-        """Build from a saved folder; subclasses with files of their own override this."""
+        """Build from a saved folder; subclasses with files of their own override this.
+
+        Raises:
+            ValueError: weights that are damaged, or another tokenizer's.
+        """
         tokenizer = cls(**init_args)
         path = folder / "model.safetensors"
         if path.exists():
+            weights = read_tensors(path)
             try:
-                tokenizer.load_state_dict(load_file(path))
+                tokenizer.load_state_dict(weights)
             except RuntimeError as error:  # names or shapes; torch gives no narrower one
                 raise ValueError(f"{path} holds the weights of another tokenizer: {error}") from error
         return tokenizer

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from tokenizers_vq.checks import varying_codes
 from tokenizers_vq.contract import Codes, Tokenizer, TokenSpec, load_tokenizer
+from tokenizers_vq.contract.tensor_files import read_tensors
 from tokenizers_vq.frozen import Frozen
 from tokenizers_vq.visual_bpe.learning import learn_merges
 from tokenizers_vq.visual_bpe.merges import Merges
@@ -162,12 +162,17 @@ class VisualBPE(Tokenizer):
         """Build from a saved folder.
 
         Raises:
-            ValueError: files that are missing.
+            ValueError: files that are missing, damaged or another tokenizer's.
         """
         path = folder / "model.safetensors"
         if not path.is_file():
             raise ValueError(f"{path} does not exist: the folder is half-copied; copy it again")
-        return cls(load_tokenizer(folder / _BASE), load_file(path)["table"], **init_args)
+        weights = read_tensors(path)
+        if "table" not in weights:
+            raise ValueError(
+                f"{path} holds {sorted(weights)}, expected a table: the weights of another tokenizer"
+            )
+        return cls(load_tokenizer(folder / _BASE), weights["table"], **init_args)
 
     def fingerprint(self) -> str:
         """SHA-256 of configuration, merges and base."""
