@@ -34,7 +34,7 @@ class Skeleton(Described):
     def __post_init__(self) -> None:
         for name in ("names", "parents", "mirror"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
-        object.__setattr__(self, "offsets", tuple((x, y, z) for x, y, z in self.offsets))
+        object.__setattr__(self, "offsets", tuple((float(x), float(y), float(z)) for x, y, z in self.offsets))
         joints = range(len(self.names))
         sizes = {len(self.names), len(self.parents), len(self.offsets), len(self.mirror)}
         if len(sizes) != 1 or not joints:

@@ -194,9 +194,8 @@ def _skeleton(told: Skeleton | Mapping[str, Any]) -> Skeleton:
     if isinstance(told, Skeleton):
         return told
     try:
-        offsets = tuple((float(x), float(y), float(z)) for x, y, z in told["offsets"])
-        return Skeleton(tuple(told["names"]), tuple(told["parents"]), offsets, tuple(told["mirror"]))
-    except (KeyError, TypeError) as error:
+        return Skeleton(**told)
+    except TypeError as error:
         raise ValueError(
-            f"skeleton={told} lacks something ({error!r}), expected names, parents, offsets and mirror"
+            f"skeleton={told} is none ({error}), expected names, parents, offsets and mirror"
         ) from error
