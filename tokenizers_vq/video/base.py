@@ -197,20 +197,18 @@ class VideoTokenizer(TrainableTokenizer):
         # What fills up the last token is decoded too, so it counts; what follows does not.
         frame_T = torch.arange(x_BCTHW.shape[2], device=count_B.device)
         is_frame_BT = frame_T < 1 + (count_B[:, None] - 1) * self.grid.stride
-        parts = {
-            "reconstruction": self.loss(
-                y_BCTHW.transpose(1, 2)[is_frame_BT], x_BCTHW.transpose(1, 2)[is_frame_BT]
-            ),
-            "quantizer": out.loss,
-        }
         weight = is_frame_BT[:, None, :, None, None].to(x_BCTHW.dtype)
+        reconstruction, target = y_BCTHW * weight, x_BCTHW * weight
+        # A mean over all frames, to which those that do not count add nothing.
+        error = self.loss(reconstruction, target) / weight.mean()
+        parts = {"reconstruction": error, "quantizer": out.loss}
         return TokenizerOutput(
             loss=torch.stack(list(parts.values())).sum(),
-            reconstruction=y_BCTHW * weight,
+            reconstruction=reconstruction,
             codes=out.codes[is_valid],
             parts=parts,
             metrics=per_codebook(out.metrics),
-            target=x_BCTHW * weight,
+            target=target,
         )
 
     @torch.no_grad()

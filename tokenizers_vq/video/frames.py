@@ -89,7 +89,7 @@ def pad_videos(
 
 def _sizes(media: Tensor, lengths: Tensor | None, grid: FrameGrid) -> Tensor:
     """Real frames (B,) of a padded batch."""
-    if isinstance(media, Tensor) and media.ndim != 5:
+    if media.ndim != 5:
         raise ValueError(
             f"videos of shape {tuple(media.shape)}, expected (B, T, C, H, W), or a list of (T, C, H, W)"
         )
