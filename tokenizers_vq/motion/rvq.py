@@ -131,14 +131,14 @@ class MotionRVQ(TrainableTokenizer):
     def encode(self, media: Tensor | Sequence[Any], lengths: Tensor | None = None) -> list[Tensor]:
         """Codes, list of (n, Q) int64, of motions."""
         features_BTF, num_tokens_B, _ = self._features(media, lengths)
-        latents_BND = self._latents(features_BTF, num_tokens_B)
+        latents_BND = self._latents(self.normaliser(features_BTF), num_tokens_B)
         codes_BNQ = beam_codes(latents_BND.flatten(0, 1), self.quantizer.code_vectors(), self._beam)
         codes_BNQ = codes_BNQ.unflatten(0, latents_BND.shape[:2])
         return [codes[:count] for codes, count in zip(codes_BNQ, num_tokens_B.tolist())]
 
     @torch.no_grad()
     def decode(self, codes: Sequence[Tensor] | Tensor) -> list[Any]:
-        """Motions of 4 n poses of codes, list of (n, q) or (B, n, q)."""
+        """Motions of 4 n poses of codes, list of (n, Q) or (B, n, Q)."""
         return [
             self.features.media(x)
             for x in self._decode_features(varying_codes(codes, self.spec, "motion codes"))
@@ -166,9 +166,11 @@ class MotionRVQ(TrainableTokenizer):
         is_real_BT = _is_before(sizes_B, features_BTF.shape[1])
         is_valid_BN = _is_before(num_tokens_B, features_BTF.shape[1] // _POSES)
         if self.training:
-            self._start(features_BTF, is_real_BT, is_valid_BN)
+            self.normaliser.fit_once(features_BTF, is_real_BT)
         x_BTF = self.normaliser(features_BTF)
-        out = self.quantizer(self._latents(features_BTF, num_tokens_B), is_valid_BN)
+        if self.training and self.patches.fit_once(x_BTF, is_valid_BN):
+            self._start_codebooks(x_BTF, is_valid_BN)
+        out = self.quantizer(self._latents(x_BTF, num_tokens_B), is_valid_BN)
         y_BTF = self._rows(out.latents, is_valid_BN)
         # Filler up to the end of the last token is decoded too, so it counts; what follows does not.
         counts_BT = _is_before(_POSES * num_tokens_B, x_BTF.shape[1]).float()
@@ -219,10 +221,9 @@ class MotionRVQ(TrainableTokenizer):
         features_BTF, sizes_B = self.features.of_media(media, lengths, _POSES, longest, _POSES)
         return features_BTF, -(-sizes_B // _POSES), sizes_B
 
-    def _latents(self, features_BTF: Tensor, num_tokens_B: Tensor) -> Tensor:
-        """(B, n, code_dim): channels last, as quantizers want them."""
-        weight_B1T = _is_before(_POSES * num_tokens_B, features_BTF.shape[1])[:, None].float()
-        x_BTF = self.normaliser(features_BTF)
+    def _latents(self, x_BTF: Tensor, num_tokens_B: Tensor) -> Tensor:
+        """(B, n, code_dim) of normalised features: channels last, as quantizers want them."""
+        weight_B1T = _is_before(_POSES * num_tokens_B, x_BTF.shape[1])[:, None].float()
         return self.patches.encode(x_BTF) + self.encoder(x_BTF.transpose(1, 2), weight_B1T).transpose(1, 2)
 
     def _rows(self, latents_BND: Tensor, is_valid_BN: Tensor) -> Tensor:
@@ -231,14 +232,11 @@ class MotionRVQ(TrainableTokenizer):
         return self.patches.decode(latents_BND) + y_BFT.transpose(1, 2)
 
     @torch.no_grad()
-    def _start(self, features_BTF: Tensor, is_real_BT: Tensor, is_valid_BN: Tensor) -> None:
-        """Statistics, linear maps and codebooks from the first training batch."""
-        self.normaliser.fit_once(features_BTF, is_real_BT)
-        if not self.patches.fit_once(self.normaliser(features_BTF), is_valid_BN):
-            return
+    def _start_codebooks(self, x_BTF: Tensor, is_valid_BN: Tensor) -> None:
+        """Codebooks from the first training batch, as the linear maps that were just fitted place it."""
         # A batch has hardly more tokens than a codebook has codes: k-means would put one code on each and leave the
         # later levels nothing but zeros to start from. Mixtures of two tokens are as many as it takes.
-        rows_ND = self.patches.encode(self.normaliser(features_BTF))[is_valid_BN]
+        rows_ND = self.patches.encode(x_BTF)[is_valid_BN]
         draw = self._key.uniform(
             torch.arange(_ROWS_A_CODE * self.spec.codebook_size)[:, None], torch.arange(3)
         )
