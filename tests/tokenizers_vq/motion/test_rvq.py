@@ -111,7 +111,7 @@ def test_a_beam_loses_less() -> None:
     wide = MotionRVQ(FEATURES, **sizes, beam=8)
     wide.load_state_dict(tokenizer.state_dict())
     features, num_tokens, _ = tokenizer._features(motions, None)
-    latents = tokenizer._latents(features, num_tokens)
+    latents = tokenizer._latents(tokenizer.normaliser(features), num_tokens)
     found = [torch.stack(one.eval().encode(motions)) for one in (tokenizer, wide)]
     assert torch.equal(found[0], tokenizer.quantizer.encode(latents))
     left = [float((tokenizer.quantizer.decode(codes) - latents).detach().square().mean()) for codes in found]
