@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
-from maskmm.ranking import rank_within
+from maskmm.ranking import rank_within, sum_before
 from maskmm.sequence import TokenSequence
 from tokenizers_vq.contract import Key
 
@@ -59,11 +59,8 @@ class WholeGroups(Hiding):
         # A group goes by its first code, which stands first among the codes.
         first = torch.full_like(size, len(group)).scatter_reduce(0, group, torch.arange(len(group)), "amin")
         counters = (*_names(sequence, row[first]), codebook[first])
-        score, segment_G = key.uniform(*counters), segment[first]
-        order = torch.argsort(score, stable=True)
-        order = order[torch.argsort(segment_G[order], stable=True)]
-        before = torch.empty_like(size)
-        before[order] = _before_in_segment(segment_G[order], size[order])
+        segment_G = segment[first]
+        before = sum_before(segment_G, key.uniform(*counters), size)
         count_G = _counts(segment, ratio_S, least_S)[segment_G]
         is_hidden_G = before + key.fold("edge").uniform(*counters) * size < count_G
         is_hidden_G |= (before == 0) & (least_S[segment_G] > 0)
@@ -91,17 +88,10 @@ def _counts(segment: Tensor, ratio_S: Tensor, least_S: Tensor) -> Tensor:
 
 def _group_of_code(sequence: TokenSequence, row: Tensor, codebook: Tensor, segment: Tensor) -> Tensor:
     """(n,) int64 numbers of the groups: codes of one codebook and group in a segment share one."""
-    alone = sequence.num_rows + row
-    group = (
-        alone if sequence.group is None else torch.where(sequence.group[row] >= 0, sequence.group[row], alone)
-    )
+    group = sequence.num_rows + row
+    if sequence.group is not None:
+        # Numbered anew: a batch's own numbers may be as large as those of rows that are alone.
+        number = torch.unique(sequence.group, return_inverse=True)[1]
+        group = torch.where(sequence.group[row] >= 0, number[row], group)
     name = (segment * 2 * sequence.num_rows + group) * sequence.ids.shape[1] + codebook
     return torch.unique(name, return_inverse=True)[1]
-
-
-def _before_in_segment(segment: Tensor, size: Tensor) -> Tensor:
-    """Codes of the groups before each, in its segment; both (G,), sorted by segment."""
-    before = size.cumsum(0) - size
-    is_first = torch.ones_like(segment, dtype=torch.bool)
-    is_first[1:] = segment[1:] != segment[:-1]
-    return before - torch.where(is_first, before, 0).cummax(0).values

@@ -76,6 +76,20 @@ def test_a_group_is_hidden_whole_or_not_at_all(sequence: TokenSequence, seed: in
 
 
 @QUICK
+@given(grouped(), st.integers(0, 9), st.integers(1, 70))
+def test_how_large_the_numbers_of_groups_are_changes_nothing(
+    sequence: TokenSequence, seed: int, step: int
+) -> None:
+    assert sequence.group is not None
+    large = replace(
+        sequence, group=torch.where(sequence.group >= 0, 7 + step * sequence.group, sequence.group)
+    )
+    ratio, least = asked(sequence, seed)
+    found, wanted = (WholeGroups()(s, ratio, least, Key(seed)) for s in (large, sequence))
+    assert torch.equal(found, wanted)
+
+
+@QUICK
 @given(grouped(), st.integers(0, 9))
 def test_without_groups_each_code_is_on_its_own(sequence: TokenSequence, seed: int) -> None:
     bare, (ratio, least) = replace(sequence, group=None), asked(sequence, seed)
