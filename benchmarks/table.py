@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +19,21 @@ def render(rows: list[dict[str, Any]]) -> str:
     """The conditions that all rows share, one line a measured row, then what was skipped and why."""
     measured = [row for row in rows if "skipped" not in row]
     skipped = [f"* {row['case']}: skipped, {row['skipped']}" for row in rows if "skipped" in row]
-    return "\n".join([conditions(rows, _COLUMNS), "", *_HEADER, *map(_line, measured), "", *skipped]).rstrip()
+    told = listed(shared_values(rows, _COLUMNS))
+    return "\n".join([told, "", *_HEADER, *map(_line, measured), "", *skipped]).rstrip()
 
 
-def conditions(rows: list[dict[str, Any]], leave_out: Collection[str]) -> str:
-    """One line "* name: value" for each value that all rows share, but for the columns to leave out."""
+def shared_values(rows: list[dict[str, Any]], leave_out: Collection[str]) -> dict[str, Any]:
+    """What all rows share, but for the columns to leave out."""
     shared = set.intersection(*(set(row.items()) for row in rows))
-    return "\n".join(
-        f"* {name}: {value}"
-        for name, value in rows[0].items()
-        if (name, value) in shared and name not in leave_out
-    )
+    return {
+        name: value for name, value in rows[0].items() if (name, value) in shared and name not in leave_out
+    }
+
+
+def listed(values: Mapping[str, Any]) -> str:
+    """One line "* name: value" each."""
+    return "\n".join(f"* {name}: {value}" for name, value in values.items())
 
 
 def _line(row: dict[str, Any]) -> str:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.table import conditions
+from benchmarks.table import listed, shared_values
 
 _NOT_SHARED = ("medium", "corpus", "case", "is_ours", "failed")
 
@@ -21,8 +21,9 @@ def render(rows: list[dict[str, Any]]) -> str:
 def _run(rows: list[dict[str, Any]]) -> str:
     """What all rows share in words, a table for each medium and corpus with the columns its rows have, failures."""
     numbers = {name for name, value in rows[0].items() if not isinstance(value, str)}
-    parts = [conditions(rows, numbers.union(_NOT_SHARED))]
-    shown = [name for name in rows[0] if f"* {name}: " not in "\n" + parts[0]]
+    shared = shared_values(rows, numbers.union(_NOT_SHARED))
+    parts = [listed(shared)]
+    shown = [name for name in rows[0] if name not in shared]
     shown += [name for row in rows for name in row if name not in rows[0]]
     for title in dict.fromkeys(_title(row) for row in rows if "failed" not in row):
         group = [row for row in rows if _title(row) == title and "failed" not in row]
