@@ -17,16 +17,16 @@ from typing import Any
 
 import soundfile
 import torch
-from jsonargparse import ArgumentParser, Namespace
 from torch import Tensor
 
 from benchmarks.rate_distortion.budget import Budget, fit
-from benchmarks.rate_distortion.configs import read_config
+from benchmarks.rate_distortion.configs import build_module, read_config
 from benchmarks.rate_distortion.encodec_peer import encodec
 from benchmarks.rate_distortion.opus import Opus
 from benchmarks.rate_distortion.sounds import RATE, Sounds, held_out
 from datamodules.speech_media import SpeechCrops
 from tokenizers_vq.audio.codec import WaveformCodec
+from tokenizers_vq.audio.multi_scale_mel import MultiScaleMel
 from tokenizers_vq.training import TokenizerModule
 
 Row = dict[str, Any]
@@ -64,14 +64,9 @@ def rows(budget: Budget) -> Iterator[Row]:
 
 
 def _module(seed: int) -> TokenizerModule:
-    """What the config describes, with weights drawn from the seed; as `maskmm fit` makes it."""
-    torch.manual_seed(seed)
-    parser = ArgumentParser()
-    parser.add_subclass_arguments(TokenizerModule, "model")
-    told = read_config("tokenizer/fourier_codec.yaml")
-    made = parser.instantiate(parser.parse_object(Namespace(model=told))).model
-    assert isinstance(made, TokenizerModule)
-    return made
+    """What the config describes, with weights drawn from the seed."""
+    told = read_config("tokenizer/fourier_codec.yaml")["init_args"]
+    return build_module(told, seed, allow=[MultiScaleMel])
 
 
 def _peer_of(module: TokenizerModule, codec: WaveformCodec) -> TokenizerModule:

@@ -16,13 +16,13 @@ import torch
 from torchvision.utils import save_image
 
 from benchmarks.rate_distortion.budget import Budget, fit
-from benchmarks.rate_distortion.configs import read_config
+from benchmarks.rate_distortion.configs import build_module, read_config
 from benchmarks.rate_distortion.picture_peers import Rate, codec_rows, patch_row
 from benchmarks.rate_distortion.stills import Stills, emoji, photos
 from maskmm.cli.precision import has_fast_bf16
 from tokenizers_vq.checks import fixed_codes
 from tokenizers_vq.contract import Tokenizer
-from tokenizers_vq.contract.described import find_class, rebuild
+from tokenizers_vq.contract.described import find_class
 from tokenizers_vq.training import TokenizerModule
 
 Row = dict[str, Any]
@@ -55,9 +55,8 @@ class Case:
         told = read_config(f"tokenizer/{self.config}.yaml")["init_args"]
         part = told["tokenizer"]
         described = {"class_path": part["class_path"], "init_args": part["init_args"] | self.changes}
-        torch.manual_seed(seed)
         allow = [find_class(part["class_path"], Tokenizer)]
-        return TokenizerModule(**rebuild(told | {"tokenizer": described}, allow))
+        return build_module(told | {"tokenizer": described}, seed, allow)
 
 
 EMOJI = (

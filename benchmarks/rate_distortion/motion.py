@@ -16,13 +16,11 @@ import torch
 from torch import Tensor
 
 from benchmarks.rate_distortion.budget import Budget, fit
-from benchmarks.rate_distortion.configs import read_config
+from benchmarks.rate_distortion.configs import build_module, read_config
 from benchmarks.rate_distortion.motion_kmeans import PosePatchKMeans
 from datamodules.actions_media import ActionMotions
-from tokenizers_vq.contract.described import rebuild
 from tokenizers_vq.contract.motion import Motion
 from tokenizers_vq.motion import MotionRVQ, PoseFeatures
-from tokenizers_vq.training import TokenizerModule
 
 Row = dict[str, Any]
 GOAL_MM = 30.0
@@ -34,8 +32,7 @@ def rows(budget: Budget) -> Iterator[Row]:
     """For each split and number of levels a row of ours, then one of each k-means."""
     experiment = read_config("experiment/actions_tokenizer.yaml")
     data = ActionMotions(**experiment["data"]["init_args"], num_steps=1, seed=budget.seed)
-    torch.manual_seed(budget.seed)
-    module = TokenizerModule(**rebuild(read_config("tokenizer/actions_motion.yaml")["init_args"]))
+    module = build_module(read_config("tokenizer/actions_motion.yaml")["init_args"], budget.seed)
     fitted = fit(module, data, budget, experiment["trainer"]["gradient_clip_val"])
     tokenizer = module.tokenizer
     assert isinstance(tokenizer, MotionRVQ)
