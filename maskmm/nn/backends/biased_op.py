@@ -1,7 +1,8 @@
 """Attention with a positional bias inside each sample as one operator, so that torch.compile keeps one graph.
 
-As in `runs_op`, lengths are read from the offsets when the operator runs. The bias comes in parts (`BoundBias`); its
-values are there for one run of equally long samples at a time, in the forward and again in the backward.
+As in `runs_op`, lengths are read from the offsets when the operator runs (on CUDA a sync in each layer and in its
+backward; eager attention has one a forward). The bias comes in parts (`BoundBias`); its values are there for one run of
+equally long samples at a time, in the forward and again in the backward.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
 """The equal-length runs as one operator, so that torch.compile keeps a packed model in one graph.
 
-Lengths are read from the offsets when the operator runs: batches of other lengths are other data, not other graphs.
+Lengths are read from the offsets when the operator runs: batches of other lengths are other data, not other graphs. On
+CUDA that is a sync in each layer and in its backward; in half precision "varlen" comes first there, which takes the
+offsets as they are.
 Its backward starts from the saved log-sum-exps, as the kernel's own does.
 """
 

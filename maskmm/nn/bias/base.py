@@ -9,8 +9,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor, nn
 
 from maskmm.sequence import TokenSequence
-from tokenizers_vq.contract.described import path_of
-from tokenizers_vq.contract.tokenizer import find_class
+from tokenizers_vq.contract.described import find_class, path_of
 
 
 class PositionBias(nn.Module, ABC):
