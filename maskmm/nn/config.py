@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, get_args
+import math
+from dataclasses import dataclass, fields
+from numbers import Integral, Real
+from typing import Any, Literal, get_args
 
 NormKind = Literal["rms", "layer"]
 Placement = Literal["pre", "post", "deepnorm"]
@@ -14,6 +16,8 @@ Pairing = Literal["interleaved", "halves"]
 LearnedPositions = Literal["axial", "absolute"]
 BiasKind = Literal["alibi", "bucketed", "gated_bucketed", "table_2d"]
 HeadKind = Literal["linear", "dense"]
+
+_TYPES: dict[str, type] = {"int": Integral, "float": Real, "bool": bool}
 
 
 def check_choice(name: str, value: object, choices: object) -> None:
@@ -28,9 +32,19 @@ def check_share(name: str, value: float) -> None:
         raise ValueError(f"{name}={value}, expected 0 <= {name} < 1")
 
 
+def check_types(part: Any) -> None:
+    """Raise ValueError where a number or a flag of a dataclass has another type than its field; None where it may."""
+    for field in fields(part):
+        (kind, *others), value = field.type.split(" | "), getattr(part, field.name)
+        if kind not in _TYPES or (others and value is None):
+            continue
+        if not isinstance(value, _TYPES[kind]) or (isinstance(value, bool) and kind != "bool"):
+            raise ValueError(f"{field.name}={value!r}, expected {field.type}")
+
+
 def are_positive(*values: float | None) -> bool:
-    """True where every value that is given is above 0."""
-    return all(value is None or value > 0 for value in values)
+    """True where every value that is given is above 0 and finite."""
+    return all(value is None or 0 < value < math.inf for value in values)
 
 
 @dataclass(frozen=True)
@@ -60,9 +74,10 @@ class NormConfig:
     has_embedding_norm: bool = False
 
     def __post_init__(self) -> None:
+        check_types(self)
         check_choice("kind", self.kind, NormKind)
         check_choice("placement", self.placement, Placement)
-        if self.eps <= 0:
+        if not are_positive(self.eps):
             raise ValueError(f"eps={self.eps}, expected above 0")
         if self.has_bias and self.kind == "rms":
             raise ValueError(f"has_bias={self.has_bias} with kind={self.kind!r}: RMS norms have no bias")
@@ -101,6 +116,7 @@ class AttentionConfig:
     global_every: int | None = None
 
     def __post_init__(self) -> None:
+        check_types(self)
         check_choice("qkv_bias", self.qkv_bias, QkvBias)
         if self.qk_norm is not None:
             check_choice("qk_norm", self.qk_norm, NormKind)
@@ -151,6 +167,7 @@ class FeedForwardConfig:
     has_bias: bool = False
 
     def __post_init__(self) -> None:
+        check_types(self)
         check_choice("kind", self.kind, FeedForwardKind)
         if self.width < 1:
             raise ValueError(f"ffn width={self.width}, expected at least 1")
@@ -196,6 +213,7 @@ class PositionConfig:
     conv_groups: int = 1
 
     def __post_init__(self) -> None:
+        check_types(self)
         check_choice("source", self.source, PositionSource)
         check_choice("pairing", self.pairing, Pairing)
         self._check_learned()
@@ -204,7 +222,9 @@ class PositionConfig:
         if self.local_base is not None and self.rotary is None:
             raise ValueError(f"local_base={self.local_base} with rotary={self.rotary}: give both or none")
         if not are_positive(self.rotary, self.local_base):
-            raise ValueError(f"rotary={self.rotary}, local_base={self.local_base}: bases must be above 0")
+            raise ValueError(
+                f"rotary={self.rotary}, local_base={self.local_base}: bases must be above 0 and finite"
+            )
         if not self.is_bias_shared and self.bias in (None, "alibi"):
             raise ValueError(
                 f"is_bias_shared={self.is_bias_shared} with bias={self.bias!r}: no table to share"
@@ -217,6 +237,10 @@ class PositionConfig:
         if not are_positive(self.conv_kernel, self.conv_groups):
             raise ValueError(
                 f"conv_kernel={self.conv_kernel}, conv_groups={self.conv_groups}: expected at least 1"
+            )
+        if self.conv_groups > 1 and self.conv_kernel is None:
+            raise ValueError(
+                f"conv_groups={self.conv_groups} with conv_kernel={self.conv_kernel}: no convolution has groups"
             )
 
     def _check_learned(self) -> None:
@@ -233,6 +257,10 @@ class PositionConfig:
         if (self.learned == "absolute") != (self.size is not None):
             raise ValueError(
                 f"learned={self.learned!r} with size={self.size}: a table of absolute positions has both"
+            )
+        if self.offset and self.size is None:
+            raise ValueError(
+                f"offset={self.offset} with size={self.size}: no table whose first rows are skipped"
             )
         if self.offset < 0 or (self.size is not None and self.size <= self.offset):
             raise ValueError(f"offset={self.offset} with size={self.size}: expected 0 <= offset < size")
@@ -270,6 +298,7 @@ class ResidualConfig:
     has_half_stream: bool = False
 
     def __post_init__(self) -> None:
+        check_types(self)
         check_share("drop_path", self.drop_path)
         check_share("dropout", self.dropout)
 
@@ -295,6 +324,7 @@ class EmbeddingConfig:
     input_hidden: int | None = None
 
     def __post_init__(self) -> None:
+        check_types(self)
         check_share("dropout", self.dropout)
         if self.num_repeats < 0 or not are_positive(self.input_hidden):
             raise ValueError(
@@ -322,6 +352,7 @@ class DecoderConfig:
     ffn_width: int | None = None
 
     def __post_init__(self) -> None:
+        check_types(self)
         if not are_positive(self.depth, self.width, self.num_heads, self.ffn_width):
             raise ValueError(
                 f"decoder of depth={self.depth}, width={self.width}, num_heads={self.num_heads}, ffn_width="
@@ -354,6 +385,7 @@ class HeadConfig:
     decoder: DecoderConfig | None = None
 
     def __post_init__(self) -> None:
+        check_types(self)
         check_choice("kind", self.kind, HeadKind)
         check_choice("activation", self.activation, FeedForwardKind)
         if self.activation in ("swiglu", "geglu", "geglu_tanh", "reglu"):

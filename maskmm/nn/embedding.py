@@ -24,7 +24,7 @@ class TokenEmbedding(nn.Module):
         config: of the whole model.
 
     Raises:
-        ValueError: continuous inputs for a modality that the vocabulary lacks.
+        ValueError: continuous inputs for a modality that the vocabulary lacks, or under a name that no module can have.
     """
 
     def __init__(self, vocabulary: Vocabulary, config: TransformerConfig) -> None:
@@ -34,11 +34,8 @@ class TokenEmbedding(nn.Module):
         self.codes = nn.Embedding(vocabulary.size, width, padding_idx=vocabulary.pad_id)
         self.modality = nn.Embedding(len(vocabulary.names) + 1, width) if options.has_modality else None
         self.repeat = nn.Embedding(options.num_repeats, width) if options.num_repeats else None
-        foreign = [name for name in config.input_widths if name not in vocabulary.names]
-        if foreign:
-            raise ValueError(
-                f"input_widths for {foreign}, expected modalities among {list(vocabulary.names)}"
-            )
+        _check_names(list(config.input_widths), vocabulary)
+        self.input_widths = dict(config.input_widths)
         self.inputs = nn.ModuleDict(
             {
                 _key(name): build_input_projection(channels, width, options.input_hidden)
@@ -57,7 +54,11 @@ class TokenEmbedding(nn.Module):
             self.positions.weight[self.positions.padding_idx].zero_()
 
     def forward(self, sequence: TokenSequence) -> Tensor:
-        """(N, D)."""
+        """(N, D).
+
+        Raises:
+            ValueError: continuous inputs without a projection, or of another width than its own.
+        """
         x_ND = self.codes(sequence.ids).sum(dim=1)
         if self.modality is not None:
             x_ND = x_ND + self.modality(sequence.modality)
@@ -71,11 +72,17 @@ class TokenEmbedding(nn.Module):
 
     def _project(self, name: str, value: Tensor, sequence: TokenSequence) -> Tensor:
         """Projected inputs on the modality's rows of which nothing is masked, zero elsewhere."""
-        if _key(name) not in self.inputs:
+        if name not in self.input_widths:
             raise ValueError(
-                f"continuous inputs for {name!r}, but the model has projections for {list(self.inputs)}"
+                f"continuous inputs for {name!r}, but the model has projections for {list(self.input_widths)}"
             )
-        projected = self.inputs[_key(name)](value)
+        if value.shape[1:] != (self.input_widths[name],):
+            raise ValueError(
+                f"continuous inputs of {name!r} have shape {tuple(value.shape)}, but input_widths of the model say "
+                f"{self.input_widths[name]} channels; expected (n, {self.input_widths[name]})"
+            )
+        # Stored vectors are half or float32, whatever the model's weights are.
+        projected = self.inputs[_key(name)](value.to(self.codes.weight.dtype))
         if not value.shape[0]:
             return projected.new_zeros(sequence.num_rows, projected.shape[1])
         # Ranks instead of row indices: finding those would wait for the device.
@@ -86,11 +93,24 @@ class TokenEmbedding(nn.Module):
         rank = (is_mine.cumsum(0) - 1).clamp(min=0)
         mask_ids = self.vocabulary.mask_ids()[1:].to(sequence.ids.device, non_blocking=True)
         is_shown = is_mine & ~torch.isin(sequence.ids, mask_ids).any(dim=1)
-        return projected[rank] * is_shown[:, None]
+        return torch.where(is_shown[:, None], projected[rank], 0.0)
 
 
 def _key(name: str) -> str:
     return name.replace(".", "_")  # module names cannot hold dots
+
+
+def _check_names(names: list[str], vocabulary: Vocabulary) -> None:
+    foreign = [name for name in names if name not in vocabulary.names]
+    if foreign:
+        raise ValueError(f"input_widths for {foreign}, expected modalities among {list(vocabulary.names)}")
+    keys, nothing = [_key(name) for name in names], nn.ModuleDict()
+    taken = [name for name, key in zip(names, keys) if keys.count(key) > 1 or hasattr(nothing, key)]
+    if taken:
+        raise ValueError(
+            f"input_widths for {taken}: projections are modules named by their modality, with '_' for '.', and these "
+            "names are alike or mean something else there; rename the modalities"
+        )
 
 
 def _repeat_of_row(sequence: TokenSequence, num_repeats: int) -> Tensor:

@@ -157,8 +157,9 @@ def _check_bound(offsets: Tensor, bound: int) -> None:
         torch._assert_async((lengths <= bound).all(), f"a sample has more than {bound} rows")
     elif lengths.numel() and int(lengths.max()) > bound:
         raise ValueError(
-            f"a sample has {int(lengths.max())} rows, expected at most {bound}; raise max_length, or cut samples (a "
-            "token budget fills packs up with samples of its own: give it longest)"
+            f"a sample has {int(lengths.max())} rows, expected at most {bound} (max_length of the transformer, or the "
+            "size of its position table less the offset); cut samples, or build the model for longer ones (a token "
+            "budget fills packs up with samples of its own: give it longest)"
         )
 
 

@@ -48,16 +48,16 @@ class AxialRotary(nn.Module):
         self.num_axes = num_axes
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        # Frequencies never lose precision: in a model cast to bfloat16 the angles of far rows would be off by half a
-        # radian.
+        # Frequencies are never below float32: in a model cast to bfloat16 the angles of far rows would be off by half
+        # a radian.
         whole = self.inv_freq
         super()._apply(fn, recurse)
-        dtype = torch.promote_types(whole.dtype, self.inv_freq.dtype)
+        dtype = torch.promote_types(torch.float32, self.inv_freq.dtype)
         self.inv_freq = whole.to(self.inv_freq.device, dtype)
         return self
 
     def forward(self, position: Tensor) -> tuple[Tensor, Tensor]:
-        """position (N, A) -> (cos, sin), each (N, 1, K / 2) float32."""
+        """position (N, A) -> (cos, sin), each (N, 1, K / 2) float32; float64 in a model cast to it."""
         if not self.num_axes:
             position = position.new_zeros(position.shape[0], 1)
         cos, sin = rotary_angles_op(position, self.axis, self.inv_freq)

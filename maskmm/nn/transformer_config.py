@@ -16,6 +16,7 @@ from maskmm.nn.config import (
     PositionConfig,
     ResidualConfig,
     are_positive,
+    check_types,
 )
 from maskmm.nn.config_upgrade import from_flat_fields
 
@@ -66,6 +67,17 @@ class TransformerConfig:
     input_widths: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        check_types(self)
+        for name, part in _PARTS.items():
+            if not isinstance(getattr(self, name), part):
+                raise ValueError(
+                    f"{name}={getattr(self, name)!r}, expected {part.__name__}; TransformerConfig.from_dict reads "
+                    "dictionaries"
+                )
+        if not all(type(channels) is int for channels in self.input_widths.values()):
+            raise ValueError(f"input_widths={dict(self.input_widths)}, expected whole numbers of channels")
+        if not are_positive(self.init_std):
+            raise ValueError(f"init_std={self.init_std}, expected above 0")
         if not are_positive(self.width, self.depth, self.max_length, *self.input_widths.values()):
             raise ValueError(
                 f"width={self.width}, depth={self.depth}, max_length={self.max_length}, input_widths="
@@ -180,22 +192,30 @@ class TransformerConfig:
         """Inverse of `to_dict`; also reads the flat fields of the first format.
 
         Raises:
-            ValueError: a field this version does not know.
+            ValueError: a field this version does not know, or a part that is no mapping of fields.
         """
+        _check_mapping(data, "transformer config")
         given = from_flat_fields(data)
         _check_fields(given, cls, "transformer config")
+        _check_mapping(given.get("input_widths", {}), "transformer config, input_widths:")
         for name, part in _PARTS.items():
             if name in given:
                 given[name] = _read_part(part, given[name], f"transformer config, {name}:")
         return cls(**given)
 
 
-def _read_part(part: type, data: Mapping[str, Any], what: str) -> Any:
+def _read_part(part: type, data: Any, what: str) -> Any:
+    _check_mapping(data, what)
     _check_fields(data, part, what)
     values = dict(data)
     if values.get("decoder") is not None:
         values["decoder"] = _read_part(DecoderConfig, values["decoder"], f"{what} decoder:")
     return part(**values)
+
+
+def _check_mapping(data: Any, what: str) -> None:
+    if not isinstance(data, Mapping):
+        raise ValueError(f"{what} {data!r}, expected a mapping from names of fields to values")
 
 
 def _check_fields(data: Mapping[str, Any], cls: type, what: str) -> None:

@@ -130,6 +130,28 @@ def test_inputs_without_a_projection() -> None:
         embedding()(with_inputs())
 
 
+def test_inputs_of_another_width() -> None:
+    with pytest.raises(ValueError, match=r"'image' have shape \(12, 3\), but input_widths .* say 4 channels"):
+        embedding({"image": 4})(with_inputs())
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_inputs_of_another_dtype_than_the_weights(dtype: torch.dtype) -> None:
+    module, sequence = embedding({"image": 3}), with_inputs()
+    given = replace(sequence, inputs={"image": sequence.inputs["image"].to(dtype)})
+    torch.testing.assert_close(module(given), module(sequence), atol=0.01, rtol=0.01)
+    assert module(given).dtype == torch.float32
+    assert module.to(dtype)(sequence).dtype == dtype
+
+
+def test_a_hidden_input_may_be_anything() -> None:
+    module, rows = embedding({"image": 3}), (with_inputs().modality == VOCABULARY.index("image")).nonzero()
+    hidden = with_inputs(rows[:5, 0])
+    broken = hidden.inputs["image"].clone()
+    broken[:5] = float("nan")
+    assert torch.equal(module(hidden), module(replace(hidden, inputs={"image": broken})))
+
+
 def test_axes_shared_by_modalities_have_slots_of_their_own() -> None:
     module = embedding()
     assert module.positions is not None

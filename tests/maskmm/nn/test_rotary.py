@@ -34,6 +34,16 @@ def test_cast_model_keeps_its_angles() -> None:
         torch.testing.assert_close(AxialRotary(12, 1, 10000.0).to(dtype)(position), expected)
 
 
+def test_a_model_cast_to_float64_and_back_turns_as_before() -> None:
+    position = torch.tensor([[700], [701]])
+    expected = AxialRotary(12, 1, 10000.0)(position)
+    rotary = AxialRotary(12, 1, 10000.0).double()
+    assert rotary(position)[0].dtype == torch.float64
+    back = rotary.float()(position)
+    torch.testing.assert_close(back, expected, atol=0, rtol=0)
+    assert rotate(torch.randn(2, 3, 12), *back).dtype == torch.float32
+
+
 def test_head_too_narrow_for_the_axes() -> None:
     with pytest.raises(ValueError, match="head width 4"):
         AxialRotary(4, 3, 100.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 from maskmm.model import MaskedTransformer, TransformerConfig
 from maskmm.nn.config import (
     AttentionConfig,
+    DecoderConfig,
     EmbeddingConfig,
     FeedForwardConfig,
     HeadConfig,
@@ -19,7 +21,8 @@ from maskmm.nn.config import (
     PositionConfig,
     ResidualConfig,
 )
-from maskmm.sequence import pack
+from maskmm.nn.layout import AttentionLayout
+from maskmm.sequence import TokenSequence, pack
 from maskmm.vocabulary import Vocabulary
 from tokenizers_vq.contract import Modality, TokenBatch, TokenSpec
 
@@ -65,6 +68,18 @@ TEXT = Modality("text", TokenSpec(7, 1, ("t",), max_length=20))
         ),
         (PositionConfig, {"rotary": None, "local_base": 10.0}, "local_base=10.0 with rotary=None"),
         (PositionConfig, {"rotary": 0.0}, "rotary=0.0"),
+        (PositionConfig, {"rotary": float("inf")}, "rotary=inf"),
+        (PositionConfig, {"offset": 2}, "offset=2 with size=None"),
+        (PositionConfig, {"conv_groups": 4}, "conv_groups=4 with conv_kernel=None"),
+        (PositionConfig, {"max_distance": 128.5}, "max_distance=128.5, expected int"),
+        (NormConfig, {"eps": float("nan")}, "eps=nan"),
+        (AttentionConfig, {"num_heads": "4"}, "num_heads='4', expected int"),
+        (AttentionConfig, {"window": 64.0}, r"window=64.0, expected int \| None"),
+        (FeedForwardConfig, {"width": True}, "width=True, expected int"),
+        (DecoderConfig, {"width": 2.5}, r"width=2.5, expected int \| None"),
+        (EmbeddingConfig, {"num_repeats": None}, "num_repeats=None, expected int"),
+        (HeadConfig, {"is_tied": "no"}, "is_tied='no', expected bool"),
+        (ResidualConfig, {"dropout": "0.1"}, "dropout='0.1', expected float"),
         (PositionConfig, {"bias": "cosine"}, "bias='cosine'"),
         (
             PositionConfig,
@@ -95,6 +110,10 @@ ABSOLUTE = PositionConfig("sample", learned="absolute", size=10, offset=2)
     ("fields", "message"),
     [
         ({"input_widths": {"image": 0}}, r"input_widths=\{'image': 0\}"),
+        ({"input_widths": {"image": 2.5}}, r"input_widths=\{'image': 2.5\}, expected whole numbers"),
+        ({"width": "256"}, "width='256', expected int"),
+        ({"attention": {"num_heads": 6}}, r"attention=\{'num_heads': 6\}, expected AttentionConfig"),
+        ({"init_std": 0.0}, "init_std=0.0, expected above 0"),
         ({"max_length": 0}, "max_length=0"),
         ({"attention": AttentionConfig(head_width=3)}, "head_width=3.* with rotary=100.0"),
         (
@@ -149,6 +168,20 @@ def test_flat_fields_of_the_first_format() -> None:
         TransformerConfig.from_dict({"attention": {"heads": 3}})
 
 
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (3, "transformer config 3, expected a mapping"),
+        ({"attention": None}, "transformer config, attention: None, expected a mapping"),
+        ({"head": {"decoder": 2}}, "transformer config, head: decoder: 2, expected a mapping"),
+        ({"input_widths": None}, "transformer config, input_widths: None, expected a mapping"),
+    ],
+)
+def test_parts_that_are_no_mappings(data: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        TransformerConfig.from_dict(data)
+
+
 def test_a_sample_longer_than_the_position_table() -> None:
     vocabulary = Vocabulary([TEXT])
     model = MaskedTransformer(vocabulary, TransformerConfig(width=8, depth=1, positions=ABSOLUTE))
@@ -158,8 +191,34 @@ def test_a_sample_longer_than_the_position_table() -> None:
         return model(pack(TokenBatch.from_samples([{"text": codes}], [TEXT]), vocabulary))
 
     assert features(7).shape == (8, 8)
-    with pytest.raises(ValueError, match="a sample has 9 rows, expected at most 8"):
+    with pytest.raises(
+        ValueError, match=r"a sample has 9 rows, expected at most 8 \(max_length .* position table"
+    ):
         features(8)
+    sequence = pack(TokenBatch.from_samples([{"text": torch.zeros(8, 1).long()}], [TEXT]), vocabulary)
+    with pytest.raises(ValueError, match="9 rows, but the table of size=10, offset=2 places 8"):
+        model(sequence, AttentionLayout.build(sequence.cu_seqlens))  # a layout of one's own has no bound
+
+
+def test_a_coordinate_beyond_the_position_table() -> None:
+    """Its row would be the first of the next modality's."""
+    longer = Modality("text", TokenSpec(7, 1, ("t",), max_length=30))
+    label = Modality("label", TokenSpec(3, 1, ("t",), max_length=20))
+    vocabulary = Vocabulary([TEXT, label])
+    config = TransformerConfig(width=8, depth=1)
+    model = MaskedTransformer(vocabulary, config)
+
+    def rows(length: int) -> TokenSequence:
+        sample = {"text": torch.zeros(length, 1, dtype=torch.int64)}
+        return pack(TokenBatch.from_samples([sample], [longer]), vocabulary)
+
+    assert model(rows(20)).shape == (21, 8)
+    with pytest.raises(
+        ValueError, match="'text' has coordinate 20 on axis 't', but the table of positions has 20"
+    ):
+        model(rows(21))
+    bare = MaskedTransformer(vocabulary, replace(config, positions=PositionConfig(learned=None)))
+    assert bare(rows(21)).shape == (22, 8)  # rotary positions have no end
 
 
 def test_vocabularies_that_do_not_fit() -> None:
@@ -168,6 +227,11 @@ def test_vocabularies_that_do_not_fit() -> None:
         MaskedTransformer(vocabulary, TransformerConfig(positions=PositionConfig(bias="table_2d")))
     with pytest.raises(ValueError, match=r"input_widths for \['image'\]"):
         MaskedTransformer(vocabulary, TransformerConfig(input_widths={"image": 3}))
+    alike = Vocabulary([Modality(name, TEXT.spec) for name in ("a.b", "a_b", "values", "training")])
+    for widths in ({"a.b": 3, "a_b": 4}, {"values": 3}, {"training": 3}):
+        with pytest.raises(ValueError, match="rename the modalities"):
+            MaskedTransformer(alike, TransformerConfig(input_widths=widths))
+    MaskedTransformer(alike, TransformerConfig(input_widths={"a.b": 3}))
 
 
 def test_the_published_encoders_of_the_documentation_are_values_of_the_family() -> None:
