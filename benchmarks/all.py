@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from importlib import import_module
-from importlib.util import find_spec
 
 from benchmarks.harness import Measurable, Skipped, run
 
@@ -30,13 +29,22 @@ _GATED = ("encoder", "head")
 
 def _cases(theme: str) -> Callable[[bool], Iterable[Measurable]]:
     def cases(is_quick: bool) -> Iterator[Measurable]:
-        missing = [name for name in _THEMES[theme] if find_spec(name) is None]
-        if missing:
-            yield Skipped(theme, f"{', '.join(missing)} not installed")
+        obstacles = [reason for name in _THEMES[theme] if (reason := _obstacle(name)) is not None]
+        if obstacles:
+            yield Skipped(theme, "; ".join(obstacles))
             return
         yield from import_module(f"benchmarks.{theme}").cases(is_quick)
 
     return cases
+
+
+def _obstacle(package: str) -> str | None:
+    """Why a peer cannot be measured here; None where it can. Wheels for another torch are found, but fail to import."""
+    try:
+        import_module(package)
+    except (ImportError, OSError) as error:
+        return f"{package} does not import: {error}"
+    return None
 
 
 if __name__ == "__main__":

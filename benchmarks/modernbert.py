@@ -13,7 +13,7 @@ from torch import Tensor
 
 from benchmarks.encoders import NUM_CODES, Samples, one_pass, same_features
 from benchmarks.harness import Case, main
-from benchmarks.work import pass_name
+from benchmarks.work import pass_name, trunk_flops
 from maskmm.interop import from_transformers
 
 GOALS = {512: 1.2, 2048: 1.8, 4096: 2.5}
@@ -59,6 +59,10 @@ def modernbert_case(longest: int, is_training: bool, is_compiled: bool = False) 
     def theirs() -> Tensor:
         return padded(samples.ids).last_hidden_state[samples.is_real]
 
+    config = model.config
+    windows = [config.attention.window_of(layer) for layer in range(config.depth)]
+    config = model.config
+    windows = [config.attention.window_of(layer) for layer in range(config.depth)]
     kind = f"{pass_name(is_training)}, {'both compiled' if is_compiled else 'both eager'}"
     return Case(
         f"ModernBERT's weights, d256 L6 T{longest}, {kind}",
@@ -67,6 +71,7 @@ def modernbert_case(longest: int, is_training: bool, is_compiled: bool = False) 
         same_features(ours, theirs),
         GOALS[longest],
         samples.work,
+        flops=trunk_flops(model.blocks, config.width, samples.lengths, is_training, windows),
         has_peak=not is_compiled,
     )
 

@@ -13,6 +13,9 @@ def added_mib(call: Callable[[], object]) -> float:
 
     The first call in a child brings in the pages of the code that it runs, 10 to 25 MiB, however small its data are.
     One thread only.
+
+    Raises:
+        RuntimeError: the child did not live to tell it.
     """
 
     def child(results: multiprocessing.SimpleQueue) -> None:
@@ -29,6 +32,8 @@ def added_mib(call: Callable[[], object]) -> float:
     process = context.Process(target=child, args=(results,))
     process.start()
     process.join()
+    if process.exitcode:
+        raise RuntimeError(f"the child that measures memory ended with status {process.exitcode}")
     return float(results.get())
 
 

@@ -55,7 +55,8 @@ def _lookups(quick: bool) -> Iterator[Case]:
             theirs = _without_gradient(lambda x=x, quantizer=quantizer: quantizer(x)[1])
             goal = 5.0 if dim == 8 else 2.5 if codebook_size == 1024 else 4.5
             name = f"lookup {codebook_size} x {dim}"
-            yield Case(name, ours, theirs, _same_codes(ours, theirs), goal, f"{rows} vectors")
+            flops = 2.0 * rows * codebook_size * dim
+            yield Case(name, ours, theirs, _same_codes(ours, theirs), goal, f"{rows} vectors", flops=flops)
 
 
 def _residual_pair(dim: int) -> tuple[ResidualVQ, peer.ResidualVQ]:

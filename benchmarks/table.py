@@ -12,15 +12,18 @@ _HEADER = (
     "| case | work | median [min, max] | unit | goal | reached | of GEMM | ours ms | peer ms | ours MiB | peer MiB |",
     "|---|---|---|---|---|---|---|---|---|---|---|",
 )
-_COLUMNS = ("work", "unit", "goal", "is_reached", "rounds", "floor_share", "skipped", "gate", "is_gate_kept")
+_COLUMNS = ("work", "unit", "goal", "is_reached", "rounds", "floor_share", "gate", "is_gate_kept")
+_WITHOUT_NUMBER = ("skipped", "failed")
 
 
 def render(rows: list[dict[str, Any]]) -> str:
-    """The conditions that all rows share, one line a measured row, then what was skipped and why."""
-    measured = [row for row in rows if "skipped" not in row]
-    skipped = [f"* {row['case']}: skipped, {row['skipped']}" for row in rows if "skipped" in row]
-    told = listed(shared_values(rows, _COLUMNS))
-    return "\n".join([told, "", *_HEADER, *map(_line, measured), "", *skipped]).rstrip()
+    """The conditions that all rows share, one line a measured row, then what was skipped or failed and why."""
+    measured = [row for row in rows if not any(word in row for word in _WITHOUT_NUMBER)]
+    reasons = [
+        f"* {row['case']}: {word}, {row[word]}" for row in rows for word in _WITHOUT_NUMBER if word in row
+    ]
+    told = listed(shared_values(rows, (*_COLUMNS, *_WITHOUT_NUMBER)))
+    return "\n".join([told, "", *_HEADER, *map(_line, measured), "", *reasons]).rstrip()
 
 
 def shared_values(rows: list[dict[str, Any]], leave_out: Collection[str]) -> dict[str, Any]:

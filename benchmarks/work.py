@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 
@@ -70,18 +72,32 @@ class ExactShare(Masking):
         return masked_at(sequence, is_masked)
 
 
-def trunk_flops(blocks: nn.Module, width: int, lengths: list[int], is_training: bool) -> float:
+def trunk_flops(
+    blocks: nn.Module,
+    width: int,
+    lengths: list[int],
+    is_training: bool,
+    windows: Sequence[int | None] | None = None,
+) -> float:
     """Multiplications and additions of the matrix products on real rows, attention included.
 
-    Two for each weight and row, 4 D for each pair of rows of a sample and layer; training counts three forwards.
+    Two for each weight and row, 4 D for each pair of rows that a layer compares; training counts three forwards.
 
     Args:
         blocks: the encoder's layers; their matrices are counted.
         width: D of the attention (heads times head width).
         lengths: real rows of each sample.
         is_training: forward and backward.
+        windows: rows that each layer sees to each side, None = the whole sample; all layers see it where not given.
     """
     weights = sum(p.numel() for p in blocks.parameters() if p.ndim == 2)
-    depth = len(list(blocks.children()))
-    forward = 2.0 * weights * sum(lengths) + 4.0 * depth * width * sum(n * n for n in lengths)
+    layers = [None] * len(list(blocks.children())) if windows is None else windows
+    pairs = sum(_pairs(length, window) for window in layers for length in lengths)
+    forward = 2.0 * weights * sum(lengths) + 4.0 * width * pairs
     return 3 * forward if is_training else forward
+
+
+def _pairs(length: int, window: int | None) -> int:
+    """Pairs of rows of a sample that are at most `window` apart."""
+    reach = length - 1 if window is None else min(window, length - 1)
+    return length * (2 * reach + 1) - reach * (reach + 1)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from maskmm.checkpoint.warm_start import WarmStart, freeze, read_model, take_over
 from maskmm.compiling import Answer, CompileConfig, CompiledAnswer, answer, check_compiles
+from maskmm.half_precision import check_half_precision_on_cpu
 from maskmm.masking.base import MaskedSequence, part_names
 from maskmm.model import MaskedTransformer, TransformerConfig
 from maskmm.nn.code_vectors import start_from_code_vectors
@@ -116,6 +117,11 @@ class MaskedModule(lightning.LightningModule):
     def fingerprints(self) -> dict[str, str]:
         """Fingerprint of each tokenizer that the module's codes come from, by modality."""
         return {source.name: load_tokenizer(source.tokenizer).fingerprint() for source in self.sources}
+
+    def setup(self, stage: str) -> None:
+        """Refuse half precision on a CPU that only emulates it, whoever made the Trainer."""
+        if self.trainer.strategy.root_device.type == "cpu":
+            check_half_precision_on_cpu(self.trainer.precision)
 
     def forward(self, batch: MaskedSequence) -> Tensor:
         """(N, D) features of a batch's inputs."""

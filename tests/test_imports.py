@@ -22,7 +22,7 @@ LEVELS = (
     {"nn", "masking", "filling", "packing"},
     {"checkpoint", "model"},
     {"decoding", "features", "objectives", "scalar_mix"},
-    {"module", "compiling", "callbacks", "optim", "sample_logger"},
+    {"module", "compiling", "callbacks", "optim", "sample_logger", "half_precision"},
     {"pipeline"},
     {"interop", "evaluation"},
     {"cli"},

@@ -19,7 +19,7 @@ from benchmarks.rate_distortion.budget import Budget, fit
 from benchmarks.rate_distortion.configs import build_module, read_config
 from benchmarks.rate_distortion.picture_peers import Rate, codec_rows, patch_row
 from benchmarks.rate_distortion.stills import Stills, emoji, photos
-from maskmm.cli.precision import has_fast_bf16
+from maskmm.half_precision import has_fast_bf16
 from tokenizers_vq.checks import fixed_codes
 from tokenizers_vq.contract import Tokenizer
 from tokenizers_vq.contract.described import find_class

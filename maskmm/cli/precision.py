@@ -6,6 +6,8 @@ import logging
 
 import torch
 
+from maskmm.half_precision import check_half_precision_on_cpu
+
 _LOG = logging.getLogger(__name__)
 
 
@@ -21,24 +23,11 @@ def choose_precision(asked: str | int | None, accelerator: str) -> str | int:
     """
     is_gpu = accelerator != "cpu" and torch.cuda.is_available()
     if asked is None:
-        chosen = "bf16-mixed" if is_gpu and torch.cuda.is_bf16_supported() else "32-true"
+        # GPUs before Ampere emulate bfloat16, many times slower than float32.
+        has_bf16 = is_gpu and torch.cuda.is_bf16_supported(including_emulation=False)
+        chosen = "bf16-mixed" if has_bf16 else "32-true"
         _LOG.info("precision: %s (chosen for the %s)", chosen, "GPU" if is_gpu else "CPU")
         return chosen
-    if is_gpu or not str(asked).startswith(("bf16", "16")):
-        return asked
-    if str(asked).startswith("16") or not has_fast_bf16():
-        raise ValueError(
-            f"trainer.precision={asked!r}: this machine trains on its CPU, which has no units for such products (AMX "
-            "or AVX512-BF16 for bf16, none for 16) and computes them many times slower than float32; use "
-            "trainer.precision=32-true, or leave it out"
-        )
+    if not is_gpu:
+        check_half_precision_on_cpu(asked)
     return asked
-
-
-def has_fast_bf16() -> bool:
-    """True where the CPU multiplies bfloat16 matrices in hardware (AMX, AVX512-BF16).
-
-    With AVX512-BF16 alone a step of configs/tokenizer/emoji_vqgan.yaml takes 53 ms in place of 75; the casts may cost
-    more than is won where matrices are small, so it is never chosen unasked.
-    """
-    return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()

@@ -27,8 +27,9 @@ class QueryKeyNorm(nn.Module):
         self.key_gain = nn.Parameter(torch.ones(head_width))
 
     def forward(self, qk_NJK: Tensor, num_heads: int) -> Tensor:
-        """(N, H + G, K), the H query heads first -> the same shape."""
+        """(N, H + G, K), the H query heads first -> the same shape, in the dtype of the gains or a wider one."""
         norm = F.rms_norm if self.kind == "rms" else F.layer_norm
-        normed = norm(qk_NJK, qk_NJK.shape[-1:], eps=self.eps)
+        wide_NJK = qk_NJK.to(torch.promote_types(qk_NJK.dtype, self.query_gain.dtype))
+        normed = norm(wide_NJK, qk_NJK.shape[-1:], eps=self.eps)
         q_NHK, k_NGK = normed.split([num_heads, qk_NJK.shape[1] - num_heads], dim=1)
         return torch.cat([q_NHK * self.query_gain, k_NGK * self.key_gain], dim=1)

@@ -9,6 +9,7 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import TQDMProgressBar
 
+from maskmm import half_precision
 from maskmm.cli import configs, precision
 from maskmm.cli.checkpoint_io import WholeCheckpoints
 from maskmm.cli.lightning import MaskmmCLI, run_cli, with_found_configs
@@ -168,17 +169,19 @@ def test_precision_is_chosen_aloud(caplog: pytest.LogCaptureFixture, monkeypatch
         assert precision.choose_precision(None, "cpu") == "32-true"
     assert "32-true" in caplog.text
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: True)
     assert precision.choose_precision(None, "auto") == "bf16-mixed"
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation)
+    assert precision.choose_precision(None, "auto") == "32-true"
     assert precision.choose_precision("16-mixed", "gpu") == "16-mixed"
 
 
 @pytest.mark.parametrize("asked", ["bf16-mixed", "bf16-true", "16-mixed"])
 def test_half_precision_is_refused_where_it_is_emulated(asked: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(precision, "has_fast_bf16", lambda: False)
+    monkeypatch.setattr(half_precision, "has_fast_bf16", lambda: False)
     with pytest.raises(ValueError, match=asked):
         precision.choose_precision(asked, "cpu")
-    monkeypatch.setattr(precision, "has_fast_bf16", lambda: True)
+    monkeypatch.setattr(half_precision, "has_fast_bf16", lambda: True)
     if asked.startswith("bf16"):
         assert precision.choose_precision(asked, "cpu") == asked
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import EMAWeightAveraging
 
+from maskmm import half_precision
 from maskmm.masking.any_to_any import AnyToAnyMasking
 from maskmm.module import MaskedModule
 from maskmm.objectives.cross_entropy import MaskedCrossEntropy
@@ -158,12 +159,24 @@ def test_validation_does_not_depend_on_the_batch_size(sources: list[ModalitySour
 
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
-def test_precisions_train(sources: list[ModalitySource], tmp_path: Path, precision: str) -> None:
+def test_precisions_train(
+    sources: list[ModalitySource], tmp_path: Path, precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(half_precision, "has_fast_bf16", lambda: True)
     trainer = build_trainer(tmp_path, max_steps=3, log_every_n_steps=1, precision=precision)
     module = build_module(sources)
     trainer.fit(module, build_data(tmp_path, sources, num_steps=3))
     assert bool(torch.isfinite(trainer.logged_metrics["train/loss"]))
     assert all(p.dtype == torch.float32 and bool(p.isfinite().all()) for p in module.parameters())
+
+
+def test_precision_that_the_cpu_emulates_is_refused_before_the_first_step(
+    sources: list[ModalitySource], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(half_precision, "has_fast_bf16", lambda: False)
+    trainer = build_trainer(tmp_path, max_steps=1, precision="bf16-mixed")
+    with pytest.raises(ValueError, match="bf16-mixed.*AVX512-BF16.*32-true"):
+        trainer.fit(build_module(sources), build_data(tmp_path, sources, num_steps=1))
 
 
 def test_prediction_gives_features_of_the_test_batches(sources: list[ModalitySource], tmp_path: Path) -> None:
