@@ -49,6 +49,8 @@ def attend(
             )
         k_MGK, v_MGK = layout.cache.extend(k_MGK, v_MGK)
     q_NHK, k_MGK, v_MGK = _to_autocast_dtype(q_NHK, k_MGK, v_MGK)
+    if not torch.compiler.is_compiling() and not q_NHK.shape[0]:
+        return torch.zeros_like(q_NHK)  # the packed kernels cannot be started on no rows
     call = Call(
         device_type=q_NHK.device.type,
         dtype=q_NHK.dtype,

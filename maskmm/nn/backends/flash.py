@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cache
-from importlib import import_module
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,34 +12,32 @@ from maskmm.nn.backends.varlen import longest_rows, varlen_obstacle
 from maskmm.nn.layout import AttentionLayout, PairBias
 
 
-@cache
-def _kernel() -> tuple[Callable[..., Any] | None, str]:
-    """The package's function, or why there is none."""
-    try:
-        return import_module("flash_attn").flash_attn_varlen_func, ""
-    except ImportError as error:
-        return None, f"the flash-attn package does not import ({error})"
-
-
 @torch.compiler.assume_constant_result
 def _package_obstacle() -> str | None:
-    return _kernel()[1] or None
+    return _why_not_imported()
+
+
+@cache
+def _why_not_imported() -> str | None:
+    try:
+        from flash_attn import flash_attn_varlen_func  # noqa: F401
+    except ImportError as error:
+        return f"the flash-attn package does not import ({error})"
+    return None
 
 
 def _obstacle(call: Call) -> str | None:
-    why_not = varlen_obstacle(call.device_type, call.dtype) or plain_obstacle(call)
-    if why_not is None and (call.head_width % 8 or call.head_width > 256):
-        why_not = f"head width {call.head_width}, expected a multiple of 8 up to 256"
+    why_not = varlen_obstacle(call.device_type, call.dtype, call.head_width) or plain_obstacle(call)
     return why_not or _package_obstacle()
 
 
 def _attend(q: Tensor, k: Tensor, v: Tensor, layout: AttentionLayout, bias: PairBias | None) -> Tensor:
-    kernel, why_not = _kernel()
-    assert kernel is not None, why_not
+    from flash_attn import flash_attn_varlen_func
+
     longest_q, longest_k = longest_rows(q, k, layout)
     window = (-1, -1) if layout.window is None else (layout.window, layout.window)
     q, k, v = (t.contiguous() for t in (q, k, v))
-    return kernel(q, k, v, layout.cu_q, layout.cu_k, longest_q, longest_k, window_size=window)
+    return flash_attn_varlen_func(q, k, v, layout.cu_q, layout.cu_k, longest_q, longest_k, window_size=window)
 
 
 FLASH = Backend("flash", _obstacle, _attend)

@@ -13,9 +13,12 @@ from maskmm.nn.backends.base import Backend, Call, plain_obstacle
 from maskmm.nn.backends.heads import repeat_heads
 from maskmm.nn.layout import AttentionLayout, PairBias
 
+CUDNN_WITH_EMPTY_SAMPLES = 92500
+"""cuDNN's packed kernel takes samples without rows from this version on (cudnn-frontend issue 943)."""
+
 
 @torch.compiler.assume_constant_result
-def varlen_obstacle(device_type: str, dtype: torch.dtype) -> str | None:
+def varlen_obstacle(device_type: str, dtype: torch.dtype, head_width: int) -> str | None:
     """Why no packed CUDA kernel can run such tensors; None where one can."""
     if device_type != "cuda":
         return f"device {device_type} has no packed kernel"
@@ -23,6 +26,8 @@ def varlen_obstacle(device_type: str, dtype: torch.dtype) -> str | None:
         return f"dtype {dtype}, the kernel takes float16 or bfloat16"
     if torch.cuda.get_device_capability() < (8, 0):
         return "the GPU is older than sm80"
+    if head_width % 8 or head_width > 256:
+        return f"head width {head_width}, expected a multiple of 8 up to 256"
     return None
 
 
@@ -30,6 +35,13 @@ def varlen_obstacle(device_type: str, dtype: torch.dtype) -> str | None:
 def varlen_takes(parameter: str) -> bool:
     """Whether this torch's varlen_attn has an argument of that name (window_size, enable_gqa came later than it)."""
     return parameter in _varlen_parameters()
+
+
+@torch.compiler.assume_constant_result
+def is_cudnn_sound() -> bool:
+    """Whether cuDNN's kernel, which varlen_attn prefers on Hopper, takes packs as they are."""
+    version = torch.backends.cudnn.version()
+    return version is None or version >= CUDNN_WITH_EMPTY_SAMPLES
 
 
 @cache
@@ -40,9 +52,7 @@ def _varlen_parameters() -> frozenset[str]:
 
 
 def _obstacle(call: Call) -> str | None:
-    why_not = varlen_obstacle(call.device_type, call.dtype) or plain_obstacle(call)
-    if why_not is None and call.head_width % 8:
-        why_not = f"head width {call.head_width} is no multiple of 8"
+    why_not = varlen_obstacle(call.device_type, call.dtype, call.head_width) or plain_obstacle(call)
     if why_not is None and call.layout.window is not None and not varlen_takes("window_size"):
         why_not = f"varlen_attn of torch {torch.__version__} has no window"
     return why_not
@@ -51,9 +61,14 @@ def _obstacle(call: Call) -> str | None:
 def _attend(q: Tensor, k: Tensor, v: Tensor, layout: AttentionLayout, bias: PairBias | None) -> Tensor:
     from torch.nn.attention.varlen import varlen_attn
 
+    longest_q, longest_k = longest_rows(q, k, layout)
     options: dict[str, Any] = {}
     if layout.window is not None:
         options["window_size"] = (layout.window, layout.window)
+    elif not is_cudnn_sound() and varlen_takes("window_size"):
+        # Filled packs have samples without rows. A window over everything is full attention, which FlashAttention
+        # drops before it starts; cuDNN is not given windows.
+        options["window_size"] = (max(longest_q, longest_k),) * 2
     if k.shape[1] != q.shape[1] and varlen_takes("enable_gqa"):
         options["enable_gqa"] = True
     else:
@@ -61,7 +76,6 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, layout: AttentionLayout, bias: Pair
     # The cuDNN kernel was wrong on rows that are not 16-byte aligned (views of a fused projection): contiguous
     # inputs guard against it.
     q, k, v = (t.contiguous() for t in (q, k, v))
-    longest_q, longest_k = longest_rows(q, k, layout)
     out = varlen_attn(q, k, v, layout.cu_q, layout.cu_k, longest_q, longest_k, **options)
     return out[0] if isinstance(out, tuple) else out
 

@@ -41,6 +41,7 @@ def a_modern_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
         (replace(CUDA, dtype=torch.float32), "runs"),
         (replace(CUDA, dtype=torch.float32, layout=LAYOUT.with_window(32)), "blocks"),
         (replace(CUDA, head_width=20), "runs"),
+        (replace(CUDA, head_width=264), "runs"),
     ],
 )
 @pytest.mark.usefixtures("a_modern_gpu")

@@ -100,8 +100,9 @@ def test_varlen_with_other_query_rows(window: int | None) -> None:
 
 @pytest.mark.parametrize("backend", ["varlen", "runs", "dense"])
 def test_samples_without_keys_get_zeros(backend: str) -> None:
-    layout = AttentionLayout.build(offsets([3, 5]), offsets([0, 40]))
-    q, k, v = tensors(8, 40, (2, 2), 64, torch.bfloat16)
+    """More rows than cuDNN's kernel begins at, which gave NaN here up to cuDNN 9.24."""
+    layout = AttentionLayout.build(offsets([3, 200, 0]), offsets([0, 300, 7]))
+    q, k, v = tensors(203, 307, (2, 2), 64, torch.bfloat16)
     out = attend(q, k, v, layout, backend)
     assert not out[:3].any() and out[3:].any()
     for grad in torch.autograd.grad(out.float().square().sum(), [q, k, v]):
