@@ -45,15 +45,14 @@ def attention_row(setting: Setting, name: str, lengths: list[int], is_view: bool
     Raises:
         AssertionError: an error of 2 % of the norm or more.
     """
-    dtype = torch.bfloat16 if setting.is_cuda else torch.float32
-    errors = _attention_errors(setting, lengths, dtype, is_view)
+    errors = attention_errors(setting, lengths, is_view)
     assert max(errors.values()) < 2e-2, f"{name}: {errors}"
     return {"row": name, **errors}
 
 
-def _attention_errors(
-    setting: Setting, lengths: list[int], dtype: torch.dtype, is_view: bool
-) -> dict[str, float]:
+def attention_errors(setting: Setting, lengths: list[int], is_view: bool) -> dict[str, float]:
+    """Relative errors of the output and of the gradients, see `attention_row`."""
+    dtype = torch.bfloat16 if setting.is_cuda else torch.float32
     generator = torch.Generator(setting.device).manual_seed(0)
     offsets = torch.tensor([0, *lengths], device=setting.device).cumsum(0)
     shape = (sum(lengths), 36 if is_view else 12, 64)
