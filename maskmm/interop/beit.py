@@ -39,7 +39,7 @@ _IGNORED = (
     r"pooler\..*",
     r"classifier\..*",
     r".*relative_position_index",
-    r"(?:decode_head|auxiliary_head|fpn\d)\..*",
+    r"(?:decode_head|auxiliary_head|fpn\d?)\..*",
 )
 
 
@@ -63,11 +63,24 @@ def translate(public: PublicModel) -> Translation:
     if isinstance(patch, Sequence):
         fields.refuse_other("patch_size", [patch[0], patch[0]], (patch[0], patch[0]))
         patch = patch[0]
+    if image_size[0] != image_size[1]:
+        # Transformers stretches its tables there as if the two axes were exchanged.
+        for name in (
+            "absolute_position_embeddings",
+            "relative_position_bias",
+            "shared_relative_position_bias",
+        ):
+            if fields.get(f"use_{name}", False):
+                raise ValueError(
+                    f"{fields.source} has image_size={image_size} and use_{name}=True; expected square images, as "
+                    "transformers does not place the patches of others"
+                )
     config = _config(fields, image_size, patch, has_head, "layernorm.weight" in weights)
     codebook_size = fields.get("vocab_size", 8192) if has_head else 0
-    vocabulary, tokenizer = image_vocabulary(image_size, patch, codebook_size, public.preprocessing)
+    channels = fields.get("num_channels", 3)
+    vocabulary, tokenizer = image_vocabulary(image_size, patch, channels, codebook_size, public.preprocessing)
     mask = "embeddings.mask_token" if "embeddings.mask_token" in weights else None
-    rules = _rules(config, vocabulary, fields.get("num_channels", 3), patch, mask)
+    rules = _rules(config, vocabulary, channels, patch, mask)
     return Translation(config, vocabulary, {IMAGE: tokenizer}, tuple(rules), weights, _IGNORED, fields.source)
 
 

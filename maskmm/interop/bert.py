@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -27,7 +28,6 @@ _RENAMES = (
     (r"LayerNorm\.gamma$", "LayerNorm.weight"),
     (r"LayerNorm\.beta$", "LayerNorm.bias"),
     (r"^bert\.", ""),
-    (r"^cls\.predictions\.decoder\.bias$", "cls.predictions.bias"),
 )
 _IGNORED = (
     r"pooler\..*",
@@ -35,9 +35,9 @@ _IGNORED = (
     r"classifier\..*",
     r"qa_outputs\..*",
     r"embeddings\.position_ids",
-    r"cls\.predictions\.decoder\.weight",
 )
-_HEAD = "cls.predictions.transform"
+_OUTPUT = "cls.predictions"
+_HEAD = f"{_OUTPUT}.transform"
 
 
 def translate(public: PublicModel) -> Translation:
@@ -49,12 +49,47 @@ def translate(public: PublicModel) -> Translation:
     fields = public.fields
     fields.refuse_other("is_decoder", False)
     fields.refuse_other("add_cross_attention", False)
-    fields.refuse_other("tie_word_embeddings", True)
-    weights = renamed(public.weights, _RENAMES)
+    is_tied = fields.get("tie_word_embeddings", True)
+    weights = with_output_bias(renamed(public.weights, _RENAMES), _OUTPUT, is_tied)
+    activation = fields.activation("hidden_act", "gelu")
     has_head = f"{_HEAD}.dense.weight" in weights
-    head = HeadConfig("dense", activation=fields.activation("hidden_act", "gelu")) if has_head else None
-    config = encoder_config(fields, head)
-    return translate_text(public, config, fields.need("vocab_size"), make_rules, weights, _IGNORED)
+    config = encoder_config(fields, HeadConfig("dense", is_tied, activation=activation) if has_head else None)
+    ignored = (*_IGNORED, *unused_output(_OUTPUT, is_tied))
+    return translate_text(public, config, fields.need("vocab_size"), make_rules, weights, ignored)
+
+
+def with_output_bias(weights: Mapping[str, Tensor], output: str, is_tied: bool) -> dict[str, Tensor]:
+    """Weights with the bias of the output under the name in use: beside the tied layer, or inside a layer of its own.
+
+    Files have either name, or both; of an untied layer the outer one is not used where the inner is there.
+
+    Args:
+        weights: theirs.
+        output: prefix of the output layer's names.
+        is_tied: its weight is the table of word embeddings.
+    """
+    used, other = _output_biases(output, is_tied)
+    if used in weights or other not in weights:
+        return dict(weights)
+    return {used if name == other else name: tensor for name, tensor in weights.items()}
+
+
+def unused_output(output: str, is_tied: bool) -> list[str]:
+    """Patterns of the output layer's names that only repeat others; for the arguments see `with_output_bias`."""
+    names = [_output_biases(output, is_tied)[1], *([f"{output}.decoder.weight"] if is_tied else [])]
+    return [re.escape(name) for name in names]
+
+
+def output_rules(output: str, is_tied: bool, margins: tuple[int, int]) -> list[Rule]:
+    """The output layer of BERT and RoBERTa; for the arguments see `with_output_bias` and `rows_from`."""
+    rules = [rows_from("head_bias", _output_biases(output, is_tied)[0], margins)]
+    return rules if is_tied else [*rules, rows_from("head_weight", f"{output}.decoder.weight", margins)]
+
+
+def _output_biases(output: str, is_tied: bool) -> tuple[str, str]:
+    """Name of the bias that is used, and its other name."""
+    outer, inner = f"{output}.bias", f"{output}.decoder.bias"
+    return (outer, inner) if is_tied else (inner, outer)
 
 
 def encoder_config(fields: Fields, head: HeadConfig | None, offset: int = 0) -> TransformerConfig:
@@ -130,7 +165,7 @@ def make_rules(config: TransformerConfig, vocabulary: Vocabulary) -> list[Rule]:
         return encoder
     return [
         *encoder,
-        rows_from("head_bias", "cls.predictions.bias", margins(vocabulary, TEXT)),
+        *output_rules(_OUTPUT, config.head.is_tied, margins(vocabulary, TEXT)),
         *linear("head_transform.dense", f"{_HEAD}.dense"),
         *linear("head_transform.norm", f"{_HEAD}.LayerNorm"),
     ]
@@ -155,7 +190,7 @@ def export_fields(config: TransformerConfig, vocabulary: Vocabulary) -> dict[str
         "initializer_range": config.init_std,
         "layer_norm_eps": config.norm.eps,
         "position_embedding_type": "absolute",
-        "tie_word_embeddings": True,
+        "tie_word_embeddings": config.head.is_tied,
         "dtype": "float32",
     }
 
@@ -164,4 +199,8 @@ def export_weights(weights: Mapping[str, Tensor], has_head: bool) -> dict[str, T
     """Names as their masked-LM class has them, or as their plain encoder does."""
     if not has_head:
         return dict(weights)
-    return {name if name.startswith("cls.") else f"bert.{name}": tensor for name, tensor in weights.items()}
+    # Older versions look for the bias beside the output layer, tied or not.
+    bias = weights.get(f"{_OUTPUT}.decoder.bias")
+    outer = {} if bias is None else {f"{_OUTPUT}.bias": bias.clone()}
+    named = {name if name.startswith("cls.") else f"bert.{name}": tensor for name, tensor in weights.items()}
+    return named | outer

@@ -29,7 +29,8 @@ def translate(public: PublicModel) -> Translation:
     fields = public.fields
     weights = renamed(public.weights, _RENAMES)
     is_tied = fields.get("tie_word_embeddings", False)
-    has_head = "lm_head.weight" in weights or (is_tied and "dense.weight" not in weights)
+    # A tied head leaves at most its bias in the file; without one, an untrained tied head is that head.
+    has_head = any(name.startswith("lm_head.") for name in weights)
     config = _config(fields, has_head, is_tied)
     ignored = (r"classifier\..*", r"dense\..*", *((r"lm_head\.weight",) if is_tied else ()))
     return translate_text(public, config, fields.need("vocab_size"), _rules, weights, ignored)
@@ -63,13 +64,8 @@ def _config(fields: Fields, has_head: bool, is_tied: bool) -> TransformerConfig:
 
 def _base(fields: Fields) -> float:
     """Base of the rotary wavelengths, as old and new files name it."""
-    fields.refuse_other("rope_scaling")
-    told = fields.get("rope_parameters", None) or {}
-    if told.get("rope_type", "default") != "default":
-        raise ValueError(
-            f"{fields.source} has rope_parameters={told}, which a TransformerConfig cannot express; expected rope_type "
-            "'default'"
-        )
+    fields.refuse_scaled_rotary()
+    told = fields.get("rope_parameters", {})
     return float(told.get("rope_theta", fields.get("rope_theta", 10_000.0)))
 
 

@@ -79,7 +79,7 @@ def export_transformers(pipeline: Pipeline, folder: Path | str, architecture: st
         staged = Path(scratch) / "new"
         staged.mkdir()
         if TEXT in pipeline.tokenizers:
-            config |= _write_tokenizer(pipeline, staged)
+            config |= _write_tokenizer(pipeline, staged, has_token_types=config.get("type_vocab_size", 1) > 1)
         (staged / "config.json").write_text(json.dumps(config, indent=2) + "\n")
         save_file(weights, staged / "model.safetensors", metadata={"format": "pt"})
         if folder.exists():
@@ -145,11 +145,14 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _write_tokenizer(pipeline: Pipeline, folder: Path) -> dict[str, Any]:
+def _write_tokenizer(pipeline: Pipeline, folder: Path, has_token_types: bool) -> dict[str, Any]:
     """Write the tokenizer's files; returns the ids of its special tokens as configurations name them."""
     tokenizer, aliases = pipeline.tokenizers[TEXT], pipeline.vocabulary.aliases
     tokenizer.save_files(folder)
-    settings: dict[str, Any] = {"tokenizer_class": "PreTrainedTokenizerFast"}
+    settings: dict[str, Any] = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "model_input_names": ["input_ids", *["token_type_ids"] * has_token_types, "attention_mask"],
+    }
     pieces = Pieces.from_file(str(folder / "tokenizer.json"))
     for special, key in _TOKEN_NAMES.items():
         if special in aliases:

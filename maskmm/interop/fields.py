@@ -12,7 +12,11 @@ from maskmm.nn.config import FeedForwardKind
 _log = logging.getLogger(__name__)
 _PLAIN: dict[str, FeedForwardKind] = {
     "gelu": "gelu",
+    "gelu_python": "gelu",
+    "gelu_accurate": "gelu_tanh",
+    "gelu_fast": "gelu_tanh",
     "gelu_new": "gelu_tanh",
+    "gelu_python_tanh": "gelu_tanh",
     "gelu_pytorch_tanh": "gelu_tanh",
     "gelu_tanh": "gelu_tanh",
     "relu": "relu",
@@ -80,6 +84,18 @@ class Fields:
             ValueError: one that the family lacks.
         """
         return _GATED[self.activation(name, default)]
+
+    def refuse_scaled_rotary(self) -> None:
+        """Raise ValueError where rotary positions are stretched (linear, dynamic, YaRN, ...), in new files or old."""
+        scaling, told = (self.get(name, {}) for name in ("rope_scaling", "rope_parameters"))
+        each = [told, *(part for part in told.values() if isinstance(part, Mapping))]
+        kinds = {part.get("rope_type", part.get("type", "default")) for part in each}
+        for name, values in (("rope_scaling", set(scaling.values())), ("rope_parameters", kinds)):
+            if values - {"default"}:
+                raise ValueError(
+                    f"{self.source} has {name}={self.values[name]!r}, which a TransformerConfig cannot express; "
+                    "expected rope_type 'default'"
+                )
 
     def tell_attention_dropout(self, name: str) -> None:
         """Log that dropout of attention weights, which only training would notice, is left out."""

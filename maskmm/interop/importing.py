@@ -54,10 +54,7 @@ def from_timm(model: nn.Module | Path | str) -> Pipeline:
     """
     if not isinstance(model, nn.Module):
         return _logged(timm_beit.translate(from_folder(model)))
-    blocks: Any = getattr(model, "blocks", None)
-    if not blocks or not hasattr(blocks[0], "attn"):
-        raise ValueError(f"{type(model).__name__} has no blocks of attention; expected a BEiT of timm")
-    return _logged(timm_beit.translate(from_object(model, {"num_heads": blocks[0].attn.num_heads})))
+    return _logged(timm_beit.translate(from_object(model, timm_beit.shape_of(model))))
 
 
 def from_beats(path: Path | str) -> Pipeline:
@@ -92,7 +89,7 @@ def translate(public: PublicModel) -> Translation:
     """
     fields = public.fields
     kind, timm_name = fields.get("model_type", None), str(fields.get("architecture", ""))
-    if kind is None and timm_name.startswith("beit"):
+    if kind is None and timm_name.startswith(timm_beit.ARCHITECTURES):
         return timm_beit.translate(public)
     if kind not in _TRANSFORMERS:
         named = f"model_type={kind!r}" if kind is not None or not timm_name else f"architecture={timm_name!r}"

@@ -45,6 +45,7 @@ def translate(public: PublicModel) -> Translation:
 def _config(fields: Fields, has_head: bool) -> TransformerConfig:
     depth, longest = fields.need("num_hidden_layers"), fields.get("max_position_embeddings", 8192)
     window, every = _windows(fields, depth)
+    fields.refuse_scaled_rotary()
     fields.tell_attention_dropout("attention_dropout")
     dropout = fields.get("mlp_dropout", 0.0)
     bias = fields.get("attention_bias", False)
@@ -96,6 +97,12 @@ def _config(fields: Fields, has_head: bool) -> TransformerConfig:
 def _windows(fields: Fields, depth: int) -> tuple[int | None, int | None]:
     """Rows to each side in local layers, and every which layer is global."""
     kinds = fields.get("layer_types", None)
+    foreign = sorted({str(kind) for kind in kinds or ()} - {_GLOBAL, _LOCAL})
+    if foreign or (kinds is not None and len(kinds) != depth):
+        raise ValueError(
+            f"{fields.source} has layer_types={list(kinds)} and num_hidden_layers={depth}; expected one of {_GLOBAL!r} "
+            f"and {_LOCAL!r} for each layer"
+        )
     every = fields.get("global_attn_every_n_layers", 3)
     if kinds is None:
         kinds = [_LOCAL if layer % every else _GLOBAL for layer in range(depth)]
@@ -115,15 +122,8 @@ def _windows(fields: Fields, depth: int) -> tuple[int | None, int | None]:
 
 def _base(fields: Fields, kind: str, older: str, default: float) -> float:
     """Base of the rotary wavelengths of one kind of layer, as old and new files name it."""
-    told = (fields.get("rope_parameters", None) or {}).get(kind)
-    if told is None:
-        return float(fields.get(older, default))
-    if told.get("rope_type", "default") != "default":
-        raise ValueError(
-            f"{fields.source} has rope_parameters {told} for {kind}, which a TransformerConfig cannot express; "
-            "expected rope_type 'default'"
-        )
-    return float(told.get("rope_theta", default))
+    told = fields.get("rope_parameters", {}).get(kind) or {}
+    return float(told.get("rope_theta", fields.get(older, default)))
 
 
 def make_rules(config: TransformerConfig, vocabulary: Vocabulary) -> list[Rule]:
@@ -195,6 +195,8 @@ def export_fields(config: TransformerConfig, vocabulary: Vocabulary) -> dict[str
             config.head.activation, config.head.activation
         ),
         "tie_word_embeddings": config.head.is_tied,
+        # Theirs are ids of the first model's vocabulary; a tokenizer says its own.
+        **{f"{name}_token_id": None for name in ("pad", "bos", "eos", "cls", "sep")},
         "dtype": "float32",
     }
 

@@ -36,7 +36,8 @@ class PublicModel:
 
 
 def from_object(model: nn.Module, config: Mapping[str, Any], text: Any = None) -> PublicModel:
-    """A model that is built already; its weights are copied."""
+    """A model that is built already, compiled or not; its weights are copied."""
+    model = getattr(model, "_orig_mod", model)
     weights = {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
     preprocessing = getattr(model, "pretrained_cfg", None) or {}
     return PublicModel(Fields(dict(config), type(model).__name__), weights, dict(preprocessing), text)

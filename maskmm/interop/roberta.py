@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from maskmm.interop.bert import encoder_config, encoder_rules
+from maskmm.interop.bert import (
+    encoder_config,
+    encoder_rules,
+    output_rules,
+    unused_output,
+    with_output_bias,
+)
 from maskmm.interop.public_model import PublicModel
-from maskmm.interop.rules import Rule, linear, renamed, rows_from
+from maskmm.interop.rules import Rule, linear, renamed
 from maskmm.interop.translation import TEXT, Translation, margins, translate_text
 from maskmm.model import TransformerConfig
 from maskmm.nn.config import HeadConfig
 from maskmm.vocabulary import Vocabulary
 
-_RENAMES = ((r"^roberta\.", ""), (r"^lm_head\.decoder\.bias$", "lm_head.bias"))
+_RENAMES = ((r"^roberta\.", ""),)
 _IGNORED = (
     r"pooler\..*",
     r"classifier\..*",
     r"qa_outputs\..*",
     r"embeddings\.position_ids",
-    r"lm_head\.decoder\.weight",
 )
+_OUTPUT = "lm_head"
 
 
 def translate(public: PublicModel) -> Translation:
@@ -29,14 +35,15 @@ def translate(public: PublicModel) -> Translation:
     fields = public.fields
     fields.refuse_other("is_decoder", False)
     fields.refuse_other("add_cross_attention", False)
-    fields.refuse_other("tie_word_embeddings", True)
-    weights = renamed(public.weights, _RENAMES)
+    is_tied = fields.get("tie_word_embeddings", True)
+    weights = with_output_bias(renamed(public.weights, _RENAMES), _OUTPUT, is_tied)
     # The rows up to that of padding are never used.
     offset = fields.get("pad_token_id", 1) + 1
     # Its head has the exact GELU, whatever the blocks have.
-    head = HeadConfig("dense") if "lm_head.dense.weight" in weights else None
+    head = HeadConfig("dense", is_tied) if f"{_OUTPUT}.dense.weight" in weights else None
     config = encoder_config(fields, head, offset)
-    return translate_text(public, config, fields.need("vocab_size"), _rules, weights, _IGNORED)
+    ignored = (*_IGNORED, *unused_output(_OUTPUT, is_tied))
+    return translate_text(public, config, fields.need("vocab_size"), _rules, weights, ignored)
 
 
 def _rules(config: TransformerConfig, vocabulary: Vocabulary) -> list[Rule]:
@@ -45,7 +52,7 @@ def _rules(config: TransformerConfig, vocabulary: Vocabulary) -> list[Rule]:
         return encoder
     return [
         *encoder,
-        rows_from("head_bias", "lm_head.bias", margins(vocabulary, TEXT)),
-        *linear("head_transform.dense", "lm_head.dense"),
-        *linear("head_transform.norm", "lm_head.layer_norm"),
+        *output_rules(_OUTPUT, config.head.is_tied, margins(vocabulary, TEXT)),
+        *linear("head_transform.dense", f"{_OUTPUT}.dense"),
+        *linear("head_transform.norm", f"{_OUTPUT}.layer_norm"),
     ]

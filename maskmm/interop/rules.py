@@ -108,11 +108,20 @@ def absent(ours: str, *shape: int) -> Rule:
 
 
 def renamed(weights: Mapping[str, Tensor], patterns: Sequence[tuple[str, str]]) -> dict[str, Tensor]:
-    """Weights under the names of one convention; each pattern (regular expression, replacement) in turn."""
-    out = {}
-    for name, tensor in weights.items():
+    """Weights under the names of one convention; each pattern (regular expression, replacement) in turn.
+
+    Raises:
+        ValueError: two weights that differ would have one name.
+    """
+    out: dict[str, Tensor] = {}
+    for old, tensor in weights.items():
+        name = old
         for pattern, replacement in patterns:
             name = re.sub(pattern, replacement, name)
+        if name in out and not torch.equal(out[name], tensor):
+            raise ValueError(
+                f"the weights hold {name!r} twice, once as {old!r}, with different values; keep one"
+            )
         out[name] = tensor
     return out
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
+from maskmm.interop.fields import Fields
 from maskmm.interop.public_model import PublicModel
 from maskmm.interop.rules import Rule, linear, reshaped, same
 from maskmm.interop.translation import Translation
@@ -22,9 +24,28 @@ from maskmm.nn.config import (
 )
 from maskmm.vocabulary import Vocabulary
 
+ARCHITECTURES = ("beit_", "beitv2_")
+"""How timm's names of the models begin."""
 _EPS = 1e-6
 _IGNORED = (r"head\..*", r"fc_norm\..*", r".*relative_position_index", r"mask_token")
 _SHARED, _OWN = "rel_pos_bias.relative_position_bias_table", "attn.relative_position_bias_table"
+
+
+def shape_of(model: nn.Module) -> dict[str, Any]:
+    """What a model in memory says about its shape, and its weights do not.
+
+    Raises:
+        ValueError: another architecture.
+    """
+    if "Beit" not in [cls.__name__ for cls in type(model).__mro__]:
+        raise ValueError(f"{type(model).__name__}, expected a BEiT of timm (timm.models.beit.Beit)")
+    beit: Any = model
+    block = beit.blocks[0]
+    return {
+        "num_heads": block.attn.num_heads,
+        "grid_size": list(beit.patch_embed.grid_size),
+        "norm_eps": block.norm1.eps,
+    }
 
 
 def translate(public: PublicModel) -> Translation:
@@ -39,17 +60,20 @@ def translate(public: PublicModel) -> Translation:
     if missing:
         raise ValueError(f"{source} has no weights called {missing}; expected a BEiT of timm")
     width, channels, patch, _ = weights["patch_embed.proj.weight"].shape
-    grid, num_heads = _grid_and_heads(weights, source, public.fields.get("num_heads", None))
+    grid, num_heads = _grid_and_heads(weights, public.fields)
     config = _config(public, grid, num_heads)
-    vocabulary, tokenizer = image_vocabulary([size * patch for size in grid], patch, 0, public.preprocessing)
+    vocabulary, tokenizer = image_vocabulary(
+        [size * patch for size in grid], patch, channels, 0, public.preprocessing
+    )
     rules = _rules(config, vocabulary, (width, channels, patch, patch))
     return Translation(config, vocabulary, {IMAGE: tokenizer}, tuple(rules), weights, _IGNORED, source)
 
 
-def _grid_and_heads(
-    weights: Mapping[str, Tensor], source: str, num_heads: int | None
-) -> tuple[tuple[int, int], int]:
-    """Patches along each axis (square) and heads, from a table of biases or from absolute positions."""
+def _grid_and_heads(weights: Mapping[str, Tensor], fields: Fields) -> tuple[tuple[int, int], int]:
+    """Patches along each axis and heads: as a model in memory says, else from the weights, for square images."""
+    num_heads, told = fields.get("num_heads", None), fields.get("grid_size", None)
+    if told is not None:
+        return (told[0], told[1]), num_heads
     table = weights.get(_SHARED, weights.get(f"blocks.0.{_OWN}"))
     if table is not None:
         side = (math.isqrt(table.shape[0] - 3) + 1) // 2
@@ -60,8 +84,8 @@ def _grid_and_heads(
         if side**2 + 1 == weights["pos_embed"].shape[1]:
             return (side, side), num_heads
     raise ValueError(
-        f"{source} has no square table of relative positions, and no absolute ones with a known number of heads; "
-        "expected a BEiT of timm for square images"
+        f"{fields.source} has no square table of relative positions, and no absolute ones with a known number of "
+        "heads; expected a BEiT of timm for square images"
     )
 
 
@@ -79,7 +103,12 @@ def _config(public: PublicModel, grid: tuple[int, int], num_heads: int) -> Trans
             has_out_bias=True,
         ),
         ffn=FeedForwardConfig(weights["blocks.0.mlp.fc1.weight"].shape[0], "gelu", has_bias=True),
-        norm=NormConfig("layer", eps=_EPS, has_bias=True, has_final="norm.weight" in weights),
+        norm=NormConfig(
+            "layer",
+            eps=public.fields.get("norm_eps", _EPS),
+            has_bias=True,
+            has_final="norm.weight" in weights,
+        ),
         positions=image_positions("pos_embed" in weights, bias, grid),
         residual=ResidualConfig(layer_scale=0.1 if "blocks.0.gamma_1" in weights else None),
         embedding=EmbeddingConfig(has_modality=False, num_repeats=0),

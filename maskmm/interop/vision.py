@@ -19,24 +19,43 @@ _PATCHES_CLASS = "tokenizers_vq.image_patches.ImagePatches"
 
 
 def image_vocabulary(
-    image_size: Sequence[int], patch_size: int, codebook_size: int, preprocessing: Mapping[str, Any]
+    image_size: Sequence[int],
+    patch_size: int,
+    channels: int,
+    codebook_size: int,
+    preprocessing: Mapping[str, Any],
 ) -> tuple[Vocabulary, Tokenizer]:
     """Vocabulary of one image modality, and the tokenizer that makes its patches.
 
     Args:
         image_size: height and width in pixels.
         patch_size: pixels of a patch along each axis.
+        channels: of an image.
         codebook_size: codes that the head predicts; 0 where there is none.
-        preprocessing: mean and standard deviation of each channel, if its publisher says.
+        preprocessing: mean and standard deviation of each channel, if its publisher says; or that there is no
+            normalisation ("do_normalize", of transformers).
 
     Raises:
-        ValueError: sizes that do not fit together.
+        ValueError: sizes that do not fit together, or a mean of another number of channels.
     """
     cls: Any = find_class(_PATCHES_CLASS, Tokenizer)
-    mean = preprocessing.get("image_mean", preprocessing.get("mean", (0.5, 0.5, 0.5)))
-    std = preprocessing.get("image_std", preprocessing.get("std", (0.5, 0.5, 0.5)))
-    tokenizer: Tokenizer = cls(list(image_size), patch_size, list(mean), list(std), codebook_size)
+    mean, std = (_of_channels(preprocessing, name, channels) for name in ("mean", "std"))
+    if not preprocessing.get("do_normalize", True):
+        mean, std = [0.0] * channels, [1.0] * channels
+    tokenizer: Tokenizer = cls(list(image_size), patch_size, mean, std, codebook_size)
     return Vocabulary([Modality(IMAGE, tokenizer.spec)]), tokenizer
+
+
+def _of_channels(preprocessing: Mapping[str, Any], name: str, channels: int) -> list[float]:
+    """What transformers or timm calls the mean (or "std") of each channel; 0.5 where neither says."""
+    told = preprocessing.get(f"image_{name}", preprocessing.get(name))
+    told = 0.5 if told is None else told
+    values = [float(told)] * channels if isinstance(told, (int, float)) else list(told)
+    if len(values) != channels:
+        raise ValueError(
+            f"{name}={values} of the preprocessing, expected {channels} values, one for each channel"
+        )
+    return values
 
 
 def special_rows(vocabulary: Vocabulary, cls: str, mask: str | None) -> Rule:

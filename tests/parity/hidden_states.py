@@ -62,7 +62,7 @@ def largest_difference(
     name: str = "text",
     rows: Tensor | None = None,
 ) -> float:
-    """Largest absolute difference over the embedding, every layer and the masked-LM logits.
+    """Largest absolute difference over the embedding, every layer and the masked-LM logits; NaN where one is.
 
     Args:
         model: ours.
@@ -72,13 +72,14 @@ def largest_difference(
         name: the modality of the logits.
         rows: (T,) rows that the logits belong to; all where not given.
     """
-    ours = model.forward_intermediates(sequence, range(len(theirs)))
-    differences = [float((a - b).abs().max()) for a, b in zip(ours, theirs, strict=True)]
+    assert len(theirs) == model.config.depth + 1
+    pairs = list(zip(model.forward_intermediates(sequence, range(len(theirs))), theirs, strict=True))
     if logits is not None:
         features = model.forward_features(sequence)
         features = features if rows is None else features[rows]
-        differences.append(float((model.logits(features, name, 0) - logits).abs().max()))
-    return max(differences)
+        pairs.append((model.logits(features, name, 0), logits))
+    assert all(a.shape == b.shape for a, b in pairs)
+    return float(torch.stack([(a - b).abs().max() for a, b in pairs]).max())
 
 
 Run = Callable[[Tensor, Tensor], tuple[Sequence[Tensor], Tensor | None]]

@@ -50,6 +50,7 @@ def modernbert(**options):
     [
         (bert, "bert", {}),
         (bert, "bert", {"hidden_act": "gelu_new", "type_vocab_size": 1, "layer_norm_eps": 1e-6}),
+        (bert, "bert", {"tie_word_embeddings": False}),
         (modernbert, "modernbert", {}),
         (modernbert, "modernbert", {"tie_word_embeddings": False, "norm_bias": True, "attention_bias": True}),
         (modernbert, "modernbert", {"layer_types": ["full_attention"] * 3, "decoder_bias": False}),
@@ -67,6 +68,11 @@ def test_there_and_back(build, kind: str, options: dict, tokenizer, tmp_path: Pa
     batch, expected = (t(TEXTS, padding=True, return_tensors="pt") for t in (again, tokenizer))
     assert torch.equal(batch["input_ids"], expected["input_ids"])
     assert again.mask_token == "[MASK]" and again.model_max_length == 24
+    # Sentence pairs too, and the whole output of the tokenizer goes into the model.
+    pairs = [t("the cat", "sat on a mat", return_tensors="pt") for t in (again, tokenizer)]
+    assert ("token_type_ids" in pairs[0]) == (getattr(model.config, "type_vocab_size", 1) > 1)
+    assert all(torch.equal(value, pairs[1][name]) for name, value in pairs[0].items())
+    assert model(**pairs[0]).logits.isfinite().all()
     with torch.no_grad():
         logits = [
             m.eval()(**{k: expected[k] for k in ("input_ids", "attention_mask")}).logits
@@ -92,6 +98,16 @@ def test_plain_encoders(kind: str, tokenizer, tmp_path: Path) -> None:
             m.eval()(batch["input_ids"], batch["attention_mask"]).last_hidden_state for m in (theirs, model)
         ]
     torch.testing.assert_close(*hidden, atol=TOLERANCE, rtol=0)
+
+
+@pytest.mark.parametrize("kind", ["bert", "modernbert"])
+def test_without_a_tokenizer(kind: str, tmp_path: Path) -> None:
+    theirs = stir(bert() if kind == "bert" else modernbert())
+    export_transformers(from_transformers(theirs), tmp_path / "out", kind)
+    model = transformers.AutoModelForMaskedLM.from_pretrained(tmp_path / "out").eval()
+    ids = torch.arange(20)[None]
+    with torch.no_grad():
+        torch.testing.assert_close(model(ids).logits, theirs(ids).logits, atol=TOLERANCE, rtol=0)
 
 
 def test_models_of_the_first_version_turn_halves_and_are_exported_alike(tokenizer, tmp_path: Path) -> None:

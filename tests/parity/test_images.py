@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -21,9 +23,9 @@ IMAGES = torch.rand(3, 3, 24, 24, generator=torch.Generator().manual_seed(3))
 IS_MASKED = torch.rand(3, 9, generator=torch.Generator().manual_seed(4)) < 0.4
 
 
-def packed(pipeline: Pipeline, is_masked: Tensor | None = None) -> TokenSequence:
-    """[CLS] and nine patches an image; masked patches carry the mask's id."""
-    batch = pipeline._codec.samples({"image": IMAGES}, pipeline.vocabulary.modalities, {"image"})
+def packed(pipeline: Pipeline, is_masked: Tensor | None = None, images: Tensor = IMAGES) -> TokenSequence:
+    """[CLS] and the patches of each image; masked patches carry the mask's id."""
+    batch = pipeline._codec.samples({"image": images}, pipeline.vocabulary.modalities, {"image"})
     sequence = pack(batch, pipeline.vocabulary)
     if is_masked is None:
         return sequence
@@ -97,6 +99,34 @@ def test_transformers_beit_without_head(use_mean_pooling: bool, tmp_path: Path) 
     assert pipeline.encode({"image": IMAGES})["image"].shape == (3, 3, 3, 0)
 
 
+def test_normalisation_is_what_the_publisher_says(tmp_path: Path) -> None:
+    theirs = stir(transformers.BeitModel(transformers.BeitConfig(**SMALL | {"num_channels": 1})))
+    theirs.save_pretrained(tmp_path)
+    images = IMAGES[:, :1]
+    told: list[tuple[dict, Tensor]] = [
+        ({"image_mean": [0.2], "image_std": 0.4}, (images - 0.2) / 0.4),
+        ({"image_mean": [0.2], "image_std": [0.4], "do_normalize": False}, images),
+    ]
+    for preprocessing, inputs in told:
+        (tmp_path / "preprocessor_config.json").write_text(json.dumps(preprocessing))
+        with torch.no_grad():
+            hidden = theirs(inputs).last_hidden_state
+        found = from_transformers(tmp_path).extract_features({"image": images}, pool="cls")["image"]
+        torch.testing.assert_close(found, hidden[:, 0], atol=TOLERANCE, rtol=0)
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps({"image_mean": [0.2] * 3}))
+    with pytest.raises(ValueError, match="mean=.* expected 1 values, one for each channel"):
+        from_transformers(tmp_path)
+
+
+def test_a_segmentation_model_leaves_its_decoder_behind() -> None:
+    config = transformers.BeitConfig(**SMALL | {"num_hidden_layers": 12}, out_indices=[3, 5, 7, 11])
+    theirs = stir(transformers.BeitForSemanticSegmentation(config))
+    with torch.no_grad():
+        hidden = theirs.beit(normalised()).last_hidden_state
+    found = from_transformers(theirs).extract_features({"image": IMAGES}, pool="cls")["image"]
+    torch.testing.assert_close(found, hidden[:, 0], atol=TOLERANCE, rtol=0)
+
+
 def block_outputs(model: nn.Module, images: Tensor) -> list[Tensor]:
     """What enters the first block and leaves each, by hooks."""
     seen: list[Tensor] = []
@@ -115,6 +145,8 @@ def block_outputs(model: nn.Module, images: Tensor) -> list[Tensor]:
         {"use_rel_pos_bias": True, "init_values": 0.1},
         {"use_shared_rel_pos_bias": True, "init_values": None, "global_pool": "token"},
         {"use_abs_pos_emb": True, "qkv_bias": False, "num_classes": 0},
+        {"use_rel_pos_bias": True, "img_size": (16, 40), "in_chans": 1},
+        {"norm_layer": partial(nn.LayerNorm, eps=1e-2)},
     ],
 )
 def test_timm_beit(options: dict) -> None:
@@ -122,9 +154,12 @@ def test_timm_beit(options: dict) -> None:
     defaults = {"use_abs_pos_emb": False}
     theirs = stir(timm.models.beit.Beit(**shape | defaults | options))
     pipeline = from_timm(theirs)
-    assert (
-        largest_difference(pipeline.model, packed(pipeline), block_outputs(theirs, normalised())) <= TOLERANCE
+    size = theirs.patch_embed.img_size
+    images = IMAGES.new_empty(3, options.get("in_chans", 3), *size).uniform_(
+        generator=torch.Generator().manual_seed(5)
     )
+    layers = block_outputs(theirs, images * 2 - 1)
+    assert largest_difference(pipeline.model, packed(pipeline, images=images), layers) <= TOLERANCE
 
 
 def test_timm_beit_by_name_and_folder(tmp_path: Path) -> None:

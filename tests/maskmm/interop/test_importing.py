@@ -80,6 +80,30 @@ def test_old_names_of_norms(published: Publish) -> None:
     assert same(from_transformers(published(old | taken)), from_transformers(published()))
 
 
+def test_a_bias_under_either_name(published: Publish) -> None:
+    table = bert_weights()["bert.embeddings.word_embeddings.weight"]
+    inner = {"cls.predictions.decoder.bias": torch.arange(11.0), "cls.predictions.decoder.weight": table + 1}
+    one = {**inner, "cls.predictions.bias": None}
+    tied, alone = (from_transformers(published(w)).model.head_bias for w in (inner, one))
+    untied, untied_alone, outer = (
+        from_transformers(published(w, tie_word_embeddings=False)).model
+        for w in (inner, one, {"cls.predictions.decoder.weight": table + 1})
+    )
+    assert torch.equal(tied, outer.head_bias) and not torch.equal(tied, alone)
+    assert torch.equal(alone, untied.head_bias) and torch.equal(alone, untied_alone.head_bias)
+    assert torch.equal(untied.head_weight[untied.vocabulary.slice("text", 0)], table + 1)
+
+
+def test_one_weight_under_two_names(published: Publish) -> None:
+    twice = {"embeddings.LayerNorm.bias": torch.zeros(8)}
+    with pytest.raises(
+        ValueError, match="hold 'embeddings.LayerNorm.bias' twice, once as .*different values"
+    ):
+        from_transformers(published(twice))
+    same_values = {"embeddings.LayerNorm.bias": bert_weights()["bert.embeddings.LayerNorm.bias"]}
+    assert same(from_transformers(published(same_values)), from_transformers(published()))
+
+
 def test_missing_and_extra_weights_are_named(published: Publish) -> None:
     gone = {"bert.encoder.layer.1.output.dense.bias": None, "bert.embeddings.LayerNorm.weight": None}
     extra = {"bert.encoder.layer.2.output.dense.bias": torch.zeros(8), "adapter.weight": torch.zeros(1)}
@@ -103,7 +127,7 @@ def test_missing_and_extra_weights_are_named(published: Publish) -> None:
         ({"position_embedding_type": "relative_key"}, "_type='relative_key', which a Trans.* 'absolute'"),
         ({"hidden_act": "mish"}, "hidden_act='mish', which a TransformerConfig cannot express"),
         ({"is_decoder": True}, "is_decoder=True"),
-        ({"tie_word_embeddings": False}, "tie_word_embeddings=False"),
+        ({"tie_word_embeddings": False}, "missing cls.predictions.decoder.weight; extra none"),
         ({"hidden_size": None}, "lacks 'hidden_size'"),
         ({"num_attention_heads": 3}, "width=8 over num_heads=3"),
         ({"vocab_size": 10}, "codes up to 10, the model a table of 10 rows"),
@@ -149,7 +173,7 @@ def test_damaged_files(published: Publish, tmp_path: Path) -> None:
 def test_models_and_tokenizers_of_another_kind(published: Publish) -> None:
     with pytest.raises(ValueError, match="Linear has no config of transformers"):
         from_transformers(torch.nn.Linear(2, 2))
-    with pytest.raises(ValueError, match="Linear has no blocks of attention"):
+    with pytest.raises(ValueError, match="Linear, expected a BEiT of timm"):
         from_timm(torch.nn.Linear(2, 2))
     with pytest.raises(ValueError, match=r"no weights called \['patch_embed.proj.weight'"):
         from_timm(published())
@@ -188,7 +212,10 @@ SOUND = {
     ("module", "config", "message"),
     [
         (modernbert, MODERN | {"layer_types": ["sliding_attention", "full_attention"] * 2}, "every k-th layer"),
+        (modernbert, MODERN | {"layer_types": ["chunked_attention"] * 4}, "one of 'full_attention' and 'sliding"),
+        (modernbert, MODERN | {"layer_types": ["full_attention"]}, "num_hidden_layers=4; expected one of"),
         (modernbert, MODERN | {"rope_parameters": {"full_attention": {"rope_type": "yarn"}}}, "rope_type 'default'"),
+        (modernbert, MODERN | {"rope_scaling": {"type": "linear", "factor": 2.0}}, "rope_scaling=.*'default'"),
         (eurobert, MODERN | {"rope_parameters": {"rope_type": "linear"}}, "rope_type 'default'"),
         (eurobert, MODERN | {"rope_scaling": {"type": "dynamic"}}, "rope_scaling"),
         (neobert, NEO | {"rope": False}, "rope=False"),
@@ -197,6 +224,8 @@ SOUND = {
         (neobert, MODERN, "lacks 'max_length'"),
         (beit, VISION | {f"use_{k}relative_position_bias": True for k in ("", "shared_")}, "use_shared_rel"),
         (beit, VISION | {"image_size": 20}, "multiples of patch_size=16"),
+        (beit, VISION | {"image_size": [16, 32], "use_relative_position_bias": True}, "expected square images"),
+        (beit, VISION | {"image_size": (16, 64), "use_absolute_position_embeddings": True}, "expected square images"),
         (beats, SOUND | {"embed_dim": 8}, "embed_dim=8 and encoder_embed_dim=8"),
         (beats, SOUND | {"conv_bias": True}, "conv_bias=True"),
         (beats, SOUND | {"relative_position_embedding": False}, "relative_position_embedding=False"),
