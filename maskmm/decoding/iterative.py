@@ -81,7 +81,7 @@ class IterativeDecoder:
 
         Raises:
             ValueError: shapes that do not fit, an unknown slot that no modality owns, an unknown slot in a
-                condition segment, a model in training mode, or NaN logits.
+                condition segment or beside a continuous input, a model in training mode, or NaN logits.
         """
         _check(model, sequence, is_unknown, is_condition)
         slots = Slots.of(sequence, is_unknown)
@@ -191,5 +191,12 @@ def _check(
         )
     if bool((is_unknown & ~sequence.has_codebook()).any()):
         raise ValueError("is_unknown names slots that no modality owns; expected codes of segments alone")
+    for name in sequence.inputs:
+        is_mine = sequence.modality == sequence.vocabulary.index(name)
+        if bool((is_unknown.any(dim=1) & is_mine).any()):
+            raise ValueError(
+                f"unknown slots of {name!r}, which has continuous inputs: rows would show those again as soon as they "
+                "are filled; leave the inputs out, e.g. by an Edit of codes instead of media"
+            )
     if getattr(model, "training", False):
         raise ValueError("the model is in training mode; call model.eval() before decoding")

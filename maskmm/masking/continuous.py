@@ -14,7 +14,9 @@ from tokenizers_vq.contract import Key
 class InputsInsteadOfCodes(Masking):
     """Another masking's questions, with no code shown of modalities that have continuous inputs.
 
-    A visible row is its continuous input, a masked one the mask's embedding; codes are targets alone.
+    A visible row is its continuous input, a masked one the mask's embedding; codes are targets alone. This is training;
+    that features and conditions are to show no codes either is said by `embedding.has_codes_beside_inputs: false` of
+    the model.
 
     Args:
         masking: chooses what is hidden and asked.

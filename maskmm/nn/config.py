@@ -313,6 +313,8 @@ class EmbeddingConfig:
         dropout: on the embedding.
         input_hidden: continuous inputs pass Linear (no bias), LayerNorm and Linear, with this width between (BEATs);
             None = one Linear.
+        has_codes_beside_inputs: a row that shows its continuous input shows its codes too; False = the input stands in
+            their place (BEiT, BEATs), in training, as a condition and for features alike.
 
     Raises:
         ValueError: a value out of range.
@@ -322,6 +324,7 @@ class EmbeddingConfig:
     num_repeats: int = 8
     dropout: float = 0.0
     input_hidden: int | None = None
+    has_codes_beside_inputs: bool = True
 
     def __post_init__(self) -> None:
         check_types(self)

@@ -16,8 +16,8 @@ class TokenEmbedding(nn.Module):
     """Sum of the embeddings of a row.
 
     The Q codes of a row are looked up in one joint table and summed ([PAD] counts for nothing); mask kinds are
-    entries of the same table. A row whose continuous input is visible adds its projection: where anything of a row is
-    masked, the mask's embedding stands in its place.
+    entries of the same table. A row whose continuous input is visible adds its projection, or shows it instead of its
+    codes: where anything of a row is masked, the mask's embedding stands in its place.
 
     Args:
         vocabulary: joint ids.
@@ -36,6 +36,7 @@ class TokenEmbedding(nn.Module):
         self.repeat = nn.Embedding(options.num_repeats, width) if options.num_repeats else None
         _check_names(list(config.input_widths), vocabulary)
         self.input_widths = dict(config.input_widths)
+        self.has_codes_beside_inputs = options.has_codes_beside_inputs
         self.inputs = nn.ModuleDict(
             {
                 _key(name): build_input_projection(channels, width, options.input_hidden)
@@ -59,7 +60,7 @@ class TokenEmbedding(nn.Module):
         Raises:
             ValueError: continuous inputs without a projection, or of another width than its own.
         """
-        x_ND = self.codes(sequence.ids).sum(dim=1)
+        x_ND = self.codes(self._seen_ids(sequence)).sum(dim=1)
         if self.modality is not None:
             x_ND = x_ND + self.modality(sequence.modality)
         if self.positions is not None:
@@ -69,6 +70,20 @@ class TokenEmbedding(nn.Module):
         for name, value in sequence.inputs.items():
             x_ND = x_ND + self._project(name, value, sequence)
         return x_ND
+
+    def _seen_ids(self, sequence: TokenSequence) -> Tensor:
+        """(N, Q) ids; [PAD] on rows whose input stands in the place of their codes."""
+        ids = sequence.ids
+        if not self.has_codes_beside_inputs:
+            for name in sequence.inputs:
+                ids = torch.where(self._shows_input(name, sequence)[:, None], self.vocabulary.pad_id, ids)
+        return ids
+
+    def _shows_input(self, name: str, sequence: TokenSequence) -> Tensor:
+        """(N,) bool: rows of the modality of which nothing is masked."""
+        mask_ids = self.vocabulary.mask_ids()[1:].to(sequence.ids.device, non_blocking=True)
+        is_masked = torch.isin(sequence.ids, mask_ids).any(dim=1)
+        return (sequence.modality == self.vocabulary.index(name)) & ~is_masked
 
     def _project(self, name: str, value: Tensor, sequence: TokenSequence) -> Tensor:
         """Projected inputs on the modality's rows of which nothing is masked, zero elsewhere."""
@@ -91,9 +106,7 @@ class TokenEmbedding(nn.Module):
             is_mine.sum() <= value.shape[0], f"inputs of {name!r}: one row for each of its tokens"
         )
         rank = (is_mine.cumsum(0) - 1).clamp(min=0)
-        mask_ids = self.vocabulary.mask_ids()[1:].to(sequence.ids.device, non_blocking=True)
-        is_shown = is_mine & ~torch.isin(sequence.ids, mask_ids).any(dim=1)
-        return torch.where(is_shown[:, None], projected[rank], 0.0)
+        return torch.where(self._shows_input(name, sequence)[:, None], projected[rank], 0.0)
 
 
 def _key(name: str) -> str:

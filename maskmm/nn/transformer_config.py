@@ -83,6 +83,11 @@ class TransformerConfig:
                 f"width={self.width}, depth={self.depth}, max_length={self.max_length}, input_widths="
                 f"{dict(self.input_widths)}: all must be at least 1"
             )
+        if not self.embedding.has_codes_beside_inputs and not self.input_widths:
+            raise ValueError(
+                f"has_codes_beside_inputs={self.embedding.has_codes_beside_inputs} with input_widths="
+                f"{dict(self.input_widths)}: no modality has inputs to stand in the place of its codes"
+            )
         self._check_heads()
         self._check_blocks()
         self._check_lengths()

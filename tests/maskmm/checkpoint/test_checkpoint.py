@@ -261,7 +261,7 @@ def test_a_tokenizer_folder_is_no_checkpoint(toy_folder) -> None:
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [({"width": "a"}, "not supported"), ({"width": 33}, "width=33"), ({"wdith": 32}, "wdith")],
+    [({"width": "a"}, "width='a', expected int"), ({"width": 33}, "width=33"), ({"wdith": 32}, "wdith")],
 )
 def test_a_damaged_architecture_names_the_file(toy_folder, change, message) -> None:
     path = toy_folder / "config.json"

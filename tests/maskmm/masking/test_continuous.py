@@ -13,7 +13,7 @@ from maskmm.decoding.generate import generate_tokens
 from maskmm.masking.any_to_any import AnyToAnyMasking
 from maskmm.masking.continuous import InputsInsteadOfCodes
 from maskmm.model import MaskedTransformer, TransformerConfig
-from maskmm.nn.config import AttentionConfig, FeedForwardConfig
+from maskmm.nn.config import AttentionConfig, EmbeddingConfig, FeedForwardConfig
 from maskmm.objectives.cross_entropy import MaskedCrossEntropy, total_loss
 from maskmm.sequence import pack, unpack
 from maskmm.vocabulary import Vocabulary, with_length_modalities
@@ -91,6 +91,24 @@ def test_codes_are_seen_beside_inputs_without_the_wrapper() -> None:
     assert not torch.allclose(first, second)
 
 
+def test_a_model_of_inputs_alone_sees_no_codes_wherever_it_is_used() -> None:
+    """Training with codes taken away and features with codes given are the same function."""
+    options = EmbeddingConfig(has_codes_beside_inputs=False)
+    torch.manual_seed(0)
+    model = MaskedTransformer(Vocabulary([IMAGE]), replace(config(image=4), embedding=options)).double()
+    first, second = (
+        pack(TokenBatch.from_samples(images(4, seed), [IMAGE], inputs=patches(4)), model.vocabulary)
+        for seed in (0, 1)
+    )
+    assert torch.equal(model(first), model(second))
+    bare = InputsInsteadOfCodes(AnyToAnyMasking())(first, Key(0)).inputs
+    hidden = AnyToAnyMasking()(first, Key(0)).inputs
+    assert bool((bare.ids != hidden.ids).any()) and bool((hidden.ids == model.vocabulary.mask_id()).any())
+    torch.testing.assert_close(model(hidden), model(bare), atol=1e-12, rtol=0)
+    without = [replace(sequence, inputs={}) for sequence in (first, second)]  # codes that were generated, say
+    assert not torch.allclose(model(without[0]), model(without[1]))
+
+
 def test_a_row_with_any_masked_code_does_not_show_its_input() -> None:
     """The input would give away the codes that are asked."""
     model = build([SPEECH], speech=2)
@@ -156,6 +174,16 @@ def test_images_are_generated_from_continuous_conditions() -> None:
     )
     assert out.codes["image"].shape == (18, 1)
     assert torch.equal(out.inputs["sentence"], batch.inputs["sentence"])
+
+
+def test_what_is_filled_in_has_no_inputs_of_what_was_there() -> None:
+    model = build([IMAGE], image=4)
+    sequence = pack(TokenBatch.from_samples(images(2), [IMAGE], inputs=patches(2)), model.vocabulary)
+    is_unknown = sequence.has_codebook() & (torch.arange(sequence.num_rows) % 2 == 0)[:, None]
+    with pytest.raises(ValueError, match="unknown slots of 'image', which has continuous inputs"):
+        IterativeDecoder(num_steps=2).decode(model, sequence, is_unknown, seed=0)
+    filled = IterativeDecoder(num_steps=2).decode(model, replace(sequence, inputs={}), is_unknown, seed=0)
+    assert torch.equal(filled.ids[~is_unknown], sequence.ids[~is_unknown])
 
 
 def test_an_encoder_of_nothing_but_continuous_inputs() -> None:

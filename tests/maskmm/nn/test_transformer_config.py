@@ -113,6 +113,10 @@ ABSOLUTE = PositionConfig("sample", learned="absolute", size=10, offset=2)
         ({"input_widths": {"image": 2.5}}, r"input_widths=\{'image': 2.5\}, expected whole numbers"),
         ({"width": "256"}, "width='256', expected int"),
         ({"attention": {"num_heads": 6}}, r"attention=\{'num_heads': 6\}, expected AttentionConfig"),
+        (
+            {"embedding": EmbeddingConfig(has_codes_beside_inputs=False)},
+            r"has_codes_beside_inputs=False with input_widths=\{\}",
+        ),
         ({"init_std": 0.0}, "init_std=0.0, expected above 0"),
         ({"max_length": 0}, "max_length=0"),
         ({"attention": AttentionConfig(head_width=3)}, "head_width=3.* with rotary=100.0"),

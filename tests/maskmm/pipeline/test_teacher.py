@@ -9,7 +9,7 @@ import torch
 
 from maskmm.checkpoint import save_checkpoint
 from maskmm.model import MaskedTransformer, TransformerConfig
-from maskmm.nn.config import AttentionConfig, FeedForwardConfig
+from maskmm.nn.config import AttentionConfig, EmbeddingConfig, FeedForwardConfig
 from maskmm.pipeline import Pipeline
 from maskmm.pipeline.teacher import MaskedTeacher
 from maskmm.vocabulary import Vocabulary, with_length_modalities
@@ -29,7 +29,7 @@ def pipeline() -> Pipeline:
     modalities = with_length_modalities([Modality("audio", tokenizer.spec)])
     config = TransformerConfig(
         width=16, depth=1, attention=AttentionConfig(num_heads=1), ffn=FeedForwardConfig(width=16), init_std=0.4,
-        input_widths={"audio": 256},
+        input_widths={"audio": 256}, embedding=EmbeddingConfig(has_codes_beside_inputs=False),
     )  # fmt: skip
     return Pipeline(MaskedTransformer(Vocabulary(modalities), config).eval(), {"audio": tokenizer})
 
@@ -58,6 +58,14 @@ def test_a_masked_model_teaches_the_next_tokenizer(pipeline: Pipeline, tmp_path:
     assert distances[-1] < distances[0]
     torch.testing.assert_close(out.target[2], features[2])
     assert all(torch.equal(value, before[name]) for name, value in teacher.state_dict().items())
+
+
+def test_the_teacher_reads_patches_and_no_codes(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = MaskedTeacher(pipeline)(CLIPS)
+    codes = pipeline.encode({"audio": CLIPS})["audio"]
+    others = [(code + 1) % 16 for code in codes]
+    monkeypatch.setattr(type(pipeline.tokenizers["audio"]), "encode", lambda *_: others)
+    assert all(torch.equal(a, b) for a, b in zip(before, MaskedTeacher(pipeline)(CLIPS)))
 
 
 def test_modalities_that_do_not_fit_are_refused(pipeline: Pipeline) -> None:
