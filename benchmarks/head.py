@@ -15,6 +15,7 @@ from benchmarks.harness import Case, main
 from maskmm.model import MaskedTransformer, TransformerConfig
 from maskmm.nn.config import AttentionConfig, FeedForwardConfig
 from maskmm.nn.linear import linear
+from maskmm.nn.linear_cross_entropy import MAX_LOGITS_CPU, Question, code_scores
 from maskmm.vocabulary import Vocabulary
 from tokenizers_vq.contract import Modality, TokenSpec
 
@@ -54,9 +55,11 @@ def _masked_rows(width: int, num_codes: int, num_rows: int) -> Case:
     labels = torch.full_like(codes, -100)
     labels[rows] = codes[rows]
 
+    ids = codes[rows] + model.vocabulary.slice("text", 0).start
+    question = _question(model, "text", len(rows))
+
     def ours() -> Tensor:
-        (logits,) = model.logits_of([(features[rows], "text", 0)])
-        return F.cross_entropy(logits, codes[rows])
+        return _loss(model, features[rows], ids, [question]) / len(rows)
 
     def full() -> Tensor:
         (logits,) = model.logits_of([(features, "text", 0)])
@@ -89,9 +92,8 @@ def _slices(width: int, num_rows: int) -> Case:
     joint = torch.cat([codes + model.vocabulary.slice(name, 0).start for name, _, codes in questions])
 
     def sliced() -> Tensor:
-        logits = model.logits_of([(features[part], name, 0) for name, part, _ in questions])
-        losses = [F.cross_entropy(x, codes, reduction="sum") for x, (_, _, codes) in zip(logits, questions)]
-        return torch.stack(losses).sum()
+        asked = [_question(model, name, len(codes)) for name, _, codes in questions]
+        return _loss(model, features[: len(joint)], joint, asked)
 
     def whole() -> Tensor:
         logits = linear(features[: len(joint)], model.embedding.codes.weight, model.head_bias)
@@ -111,6 +113,17 @@ def _slices(width: int, num_rows: int) -> Case:
         3.5,
         6.0 * width * sum(_SHARES[name][0] * len(codes) for name, _, codes in questions),
     )
+
+
+def _question(model: MaskedTransformer, name: str, num_rows: int) -> Question:
+    ids = model.vocabulary.slice(name, 0)
+    return Question(num_rows, ids.start, ids.stop)
+
+
+def _loss(model: MaskedTransformer, features: Tensor, ids: Tensor, questions: list[Question]) -> Tensor:
+    """Sum over rows, as `MaskedCrossEntropy` takes it."""
+    scores = code_scores(features, *model.head_table(), ids, questions, MAX_LOGITS_CPU)
+    return (scores.log_sum - scores.right).sum()
 
 
 def _step(loss: Callable[[], Tensor], model: MaskedTransformer, features: Tensor | None = None) -> None:

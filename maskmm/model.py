@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -136,32 +135,30 @@ class MaskedTransformer(Encoder):
             (T, V) float.
         """
         ids = self.vocabulary.slice(name, codebook)
-        bias = None if self.head_bias is None else self.head_bias[ids]
-        return linear(self.head_transform(features), self._head_table()[ids], bias)
+        table, bias = self.head_table()
+        return linear(self.head_transform(features), table[ids], None if bias is None else bias[ids])
 
     def logits_of(self, questions: Sequence[tuple[Tensor, str, int]]) -> list[Tensor]:
-        """`logits` for several (features, name, codebook), for training."""
-        if not questions:
-            return []
-        heads = self.heads()
-        return [heads[name, codebook](features) for features, name, codebook in questions]
-
-    def heads(self) -> dict[tuple[str, int], Callable[[Tensor], Tensor]]:
-        """`logits` of each (name, codebook) as a function of features, for training.
+        """`logits` for several (features, name, codebook), for training.
 
         The table is split once: the backward of a slice would write a gradient of the whole table for each of them.
         """
+        if not questions:
+            return []
         names = [(m.name, q) for m in self.vocabulary.modalities for q in range(m.spec.num_codebooks)]
         slices = [self.vocabulary.slice(*name) for name in names]
         sizes = [slices[0].start, *(s.stop - s.start for s in slices)]
-        weights = self._head_table().split(sizes)[1:]
-        biases: Sequence[Tensor | None] = [None] * len(names)
-        if self.head_bias is not None:
-            biases = self.head_bias.split(sizes)[1:]
-        return {name: partial(self._linear_head, w, b) for name, w, b in zip(names, weights, biases)}
+        table, bias = self.head_table()
+        weights = dict(zip(names, table.split(sizes)[1:]))
+        biases: dict[tuple[str, int], Tensor] = (
+            {} if bias is None else dict(zip(names, bias.split(sizes)[1:]))
+        )
+        return [
+            linear(self.head_transform(features), weights[name, codebook], biases.get((name, codebook)))
+            for features, name, codebook in questions
+        ]
 
-    def _linear_head(self, weight: Tensor, bias: Tensor | None, features: Tensor) -> Tensor:
-        return linear(self.head_transform(features), weight, bias)
-
-    def _head_table(self) -> Tensor:
-        return self.embedding.codes.weight if self.head_weight is None else self.head_weight
+    def head_table(self) -> tuple[Tensor, Tensor | None]:
+        """(V, D) and (V,) by joint id: logits are the table times `head_transform` of the features, plus the bias."""
+        table = self.embedding.codes.weight if self.head_weight is None else self.head_weight
+        return table, self.head_bias

@@ -49,11 +49,15 @@ def linear(x_NI: Tensor, weight_OI: Tensor, bias_O: Tensor | None = None) -> Ten
         or not is_onednn_faster()
     ):
         return F.linear(x_NI, weight_OI, bias_O)
-    # Matrices with gaps between their rows would take oneDNN's reference kernels, hundreds of times slower.
-    x_NI, weight_OI = x_NI.contiguous(), weight_OI.contiguous()
+    x_NI, weight_OI = _without_gaps(x_NI), _without_gaps(weight_OI)
     if torch.compiler.is_compiling() or torch.is_grad_enabled():
         return linear_op(x_NI, weight_OI, bias_O)
     return _multiply(x_NI, weight_OI, bias_O)
+
+
+def _without_gaps(matrix: Tensor) -> Tensor:
+    """Transposed ones are read as they lie; gaps between rows would take oneDNN's reference kernels, far slower."""
+    return matrix if matrix.t().is_contiguous() else matrix.contiguous()
 
 
 @torch.compiler.assume_constant_result

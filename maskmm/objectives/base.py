@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -34,11 +34,16 @@ class MaskedModel(Protocol):
 
 
 @runtime_checkable
-class SplitHeads(Protocol):
-    """A model whose heads can be called one by one, on some rows at a time."""
+class TableHead(Protocol):
+    """A model whose logits are rows times one table of all modalities."""
 
-    def heads(self) -> Mapping[tuple[str, int], Callable[[Tensor], Tensor]]:
-        """(T, D) features -> (T, V) logits, by (name, codebook)."""
+    @property
+    def head_transform(self) -> Callable[[Tensor], Tensor]:
+        """(T, D) features -> (T, D) rows."""
+        ...
+
+    def head_table(self) -> tuple[Tensor, Tensor | None]:
+        """(V, D) table and (V,) bias, by joint id."""
         ...
 
 

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
 from maskmm.masking.base import MaskedSequence, TargetRows, part_names
+from maskmm.nn.linear import linear
+from maskmm.nn.linear_cross_entropy import MAX_LOGITS_CPU, Question, code_scores
 from maskmm.objectives.answers import features_of
-from maskmm.objectives.base import MaskedModel, Objective, ObjectiveOutput, SplitHeads
+from maskmm.objectives.base import MaskedModel, Objective, ObjectiveOutput, TableHead
 from maskmm.objectives.structure import Structure
 from tokenizers_vq.contract import Key
+
+
+class _Answers(NamedTuple):
+    """Of the T rows of a question: negative log-likelihood, its mean over all codes (smoothing alone), is right."""
+
+    nll: Tensor
+    spread: Tensor
+    is_right: Tensor
 
 
 class MaskedCrossEntropy(Objective):
@@ -23,31 +33,31 @@ class MaskedCrossEntropy(Objective):
     Args:
         label_smoothing: share of the target spread over the codebook.
         structure: who may attend to whom, from the masking's orders or groups; None = all rows of a sample.
-        chunk_size: most rows whose logits are there at once; the backward computes them again, chunk by chunk. Memory
-            then does not grow with rows times codes, for about 1.4 times the head's time. None = all at once.
+        max_logits: logits kept for the backward; those beyond are computed again there, tile by tile, so that memory
+            does not grow with rows times codes. None = 16,777,216 on CPUs; elsewhere all of them in one piece, which
+            a compiled graph fuses with what is around it.
 
     Raises:
-        ValueError: label_smoothing outside [0, 1), or a chunk_size below 1.
+        ValueError: label_smoothing outside [0, 1), or negative max_logits.
     """
 
     def __init__(
         self,
         label_smoothing: float = 0.0,
         structure: Structure | None = None,
-        chunk_size: int | None = None,
+        max_logits: int | None = None,
     ) -> None:
         super().__init__()
         if not 0.0 <= label_smoothing < 1.0:
             raise ValueError(f"label_smoothing={label_smoothing}, expected 0 <= value < 1")
-        if chunk_size is not None and chunk_size < 1:
-            raise ValueError(f"chunk_size={chunk_size}, expected at least 1, or None for all rows at once")
+        if max_logits is not None and max_logits < 0:
+            raise ValueError(f"max_logits={max_logits}, expected at least 0, or None for the device's choice")
         self.label_smoothing = label_smoothing
         self.structure = structure
-        self.chunk_size = chunk_size
+        self.max_logits = max_logits
 
     def forward(self, model: MaskedModel, batch: MaskedSequence, key: Key) -> ObjectiveOutput:
         """Parts "modality/codebook/part" as (sum, count); metrics: loss, accuracy and bits per token for each."""
-        sizes = [target.rows.shape[0] for target in batch.target_rows]
         rows = torch.cat([batch.inputs.cu_seqlens[:0], *(target.rows for target in batch.target_rows)])
         features_TD = features_of(model, batch, rows, self.structure)
         # A sum over nothing that still has a gradient: the backward of a batch that asks nothing must run.
@@ -55,7 +65,8 @@ class MaskedCrossEntropy(Objective):
         names, nothing = part_names(model.vocabulary, batch.part_names), zero.detach()
         parts = dict.fromkeys(names, (zero, nothing))
         metrics = {f"{n}/{m}": (nothing, nothing) for n in names for m in ("loss", "bits", "accuracy")}
-        sums = self._sums(model, features_TD.split(sizes), batch.target_rows, len(batch.part_names))
+        answers = self._answers(model, features_TD, batch.target_rows)
+        sums = [self._sums(a, t, len(batch.part_names)) for a, t in zip(answers, batch.target_rows)]
         for target, sums_P4 in zip(batch.target_rows, sums):
             for part, sums_4 in zip(batch.part_names, sums_P4.unbind(0)):
                 # Copies: a compiled graph cannot hand out views of what it made inside.
@@ -67,63 +78,65 @@ class MaskedCrossEntropy(Objective):
                 metrics[f"{name}/accuracy"] = num_right.detach(), count.detach()
         return ObjectiveOutput(parts, metrics)
 
-    def _sums(
-        self,
-        model: MaskedModel,
-        features: Sequence[Tensor],
-        targets: Sequence[TargetRows],
-        num_parts: int,
-    ) -> list[Tensor]:
-        """(P, 4) of each target list, see `_sums_of`."""
-        if self.chunk_size is None:
-            questions = [(x_TD, t.name, t.codebook) for x_TD, t in zip(features, targets)]
+    def _answers(
+        self, model: MaskedModel, features_TD: Tensor, targets: Sequence[TargetRows]
+    ) -> list[_Answers]:
+        """Of each target list."""
+        if not targets:
+            return []
+        max_logits = self.max_logits
+        if max_logits is None and features_TD.device.type == "cpu" and isinstance(model, TableHead):
+            max_logits = MAX_LOGITS_CPU
+        if max_logits is None:
+            features = features_TD.split([target.rows.shape[0] for target in targets])
+            questions = [(x_TD, target.name, target.codebook) for x_TD, target in zip(features, targets)]
             return [
-                self._sums_of(logits, t.codes, t.part, t.is_real, num_parts)
-                for t, logits in zip(targets, model.logits_of(questions))
+                self._of_logits(x, target.codes) for x, target in zip(model.logits_of(questions), targets)
             ]
-        if not isinstance(model, SplitHeads):
+        if not isinstance(model, TableHead):
             raise ValueError(
-                f"chunk_size={self.chunk_size} needs a model with heads(), and {type(model).__name__} has none; use "
-                "chunk_size=None, or a MaskedTransformer"
+                f"max_logits={max_logits} needs a model with head_table() and head_transform, which "
+                f"{type(model).__name__} has not; use max_logits=None, or a MaskedTransformer"
             )
-        heads = model.heads() if targets else {}
-        return [
-            self._chunked(heads[t.name, t.codebook], x_TD, t, num_parts, self.chunk_size)
-            for x_TD, t in zip(features, targets)
-        ]
+        return self._in_tiles(model, features_TD, targets, max_logits)
 
-    def _chunked(
-        self,
-        head: Callable[[Tensor], Tensor],
-        features_TD: Tensor,
-        target: TargetRows,
-        num_parts: int,
-        size: int,
-    ) -> Tensor:
-        """(P, 4), see `_sums_of`, of `size` rows at a time."""
-
-        def sums(x_CD: Tensor, codes: Tensor, part: Tensor, is_real: Tensor) -> Tensor:
-            return self._sums_of(head(x_CD), codes, part, is_real, num_parts)
-
-        lists = (features_TD, target.codes, target.part, target.is_real)
-        total = features_TD.new_zeros(num_parts, 4, dtype=torch.float32)
-        for chunk in zip(*(values.split(size) for values in lists)):
-            total = total + checkpoint(sums, *chunk, use_reentrant=False, preserve_rng_state=False)
-        return total
-
-    def _sums_of(
-        self, logits_TV: Tensor, codes: Tensor, part: Tensor, is_real: Tensor, num_parts: int
-    ) -> Tensor:
-        """(P, 4) for each part: loss, plain negative log-likelihood, right answers, count."""
+    def _of_logits(self, logits_TV: Tensor, codes_T: Tensor) -> _Answers:
         log_prob_TV = logits_TV.float().log_softmax(dim=-1)
-        nll_T = F.nll_loss(log_prob_TV, codes, reduction="none")
+        nll_T = F.nll_loss(log_prob_TV, codes_T, reduction="none")
+        spread_T = -log_prob_TV.mean(dim=-1) if self.label_smoothing else nll_T
+        return _Answers(nll_T, spread_T, logits_TV.detach().argmax(dim=-1) == codes_T)
+
+    def _in_tiles(
+        self, model: MaskedModel, features_TD: Tensor, targets: Sequence[TargetRows], max_logits: int
+    ) -> list[_Answers]:
+        assert isinstance(model, TableHead)
+        x_TD, (table_VD, bias_V) = model.head_transform(features_TD), model.head_table()
+        slices = [model.vocabulary.slice(target.name, target.codebook) for target in targets]
+        questions = [Question(t.rows.shape[0], ids.start, ids.stop) for t, ids in zip(targets, slices)]
+        ids_T = torch.cat([target.codes + ids.start for target, ids in zip(targets, slices)])
+        log_sum_T, right_T, largest_T = code_scores(x_TD, table_VD, bias_V, ids_T, questions, max_logits)
+        nll_T = spread_T = log_sum_T - right_T
+        sizes = [question.num_rows for question in questions]
+        if self.label_smoothing:
+            # The mean of logits is the logit of the mean code.
+            means = [
+                linear(
+                    x, table_VD[ids].mean(dim=0, keepdim=True), None if bias_V is None else bias_V[ids].mean()
+                )
+                for x, ids in zip(x_TD.split(sizes), slices)
+            ]
+            spread_T = log_sum_T - torch.cat(means)[:, 0].float()
+        lists = (nll_T, spread_T, largest_T == right_T.detach())
+        return [_Answers(*parts) for parts in zip(*(values.split(sizes) for values in lists))]
+
+    def _sums(self, answers: _Answers, target: TargetRows, num_parts: int) -> Tensor:
+        """(P, 4) for each part: loss, plain negative log-likelihood, right answers, count."""
+        nll_T, spread_T, is_right_T = answers
         loss_T = nll_T
         if self.label_smoothing:
-            loss_T = (1 - self.label_smoothing) * nll_T - self.label_smoothing * log_prob_TV.mean(dim=-1)
-        with torch.no_grad():
-            is_right_T = logits_TV.argmax(dim=-1) == codes
-            weight_PT = is_real & (part == torch.arange(num_parts, device=part.device)[:, None])
-            weight_PT = weight_PT.to(loss_T.dtype)
+            loss_T = (1 - self.label_smoothing) * nll_T + self.label_smoothing * spread_T
+        parts_P1 = torch.arange(num_parts, device=target.part.device)[:, None]
+        weight_PT = (target.is_real & (target.part == parts_P1)).to(loss_T.dtype)
         figures_T4 = [loss_T, nll_T.detach(), is_right_T.to(loss_T.dtype), torch.ones_like(nll_T)]
         return torch.stack([(figure * weight_PT).sum(dim=1) for figure in figures_T4], dim=1)
 

@@ -17,6 +17,7 @@ from maskmm.nn.config import AttentionConfig, FeedForwardConfig, NormConfig
 from maskmm.objectives.cross_entropy import MaskedCrossEntropy
 from maskmm.sequence import pack
 from tests.maskmm.decoding.stubs import VOCABULARY, full_batch
+from tests.maskmm.objectives.stubs import WithoutTable
 from tokenizers_vq.contract import Key
 
 KEY = Key(0)
@@ -52,20 +53,23 @@ def masked() -> MaskedSequence:
     return AnyToAnyMasking()(pack(full_batch(6), VOCABULARY), KEY).with_target_rows()
 
 
-@pytest.mark.parametrize("chunk_size", [None, 7])
+@pytest.mark.parametrize("has_table", [True, False])
 @pytest.mark.parametrize("kind, placement", [("rms", "pre"), ("layer", "post")])
-def test_what_stays_in_float32(kind: Any, placement: Any, chunk_size: int | None) -> None:
+def test_what_stays_in_float32(kind: Any, placement: Any, has_table: bool) -> None:
     model, batch = model_of(kind, placement), masked()
     norms: list[torch.dtype] = []
     for module in model.modules():
         if isinstance(module, nn.RMSNorm | nn.LayerNorm):
             module.register_forward_hook(lambda _, given, out: norms.extend((given[0].dtype, out.dtype)))
     with torch.autocast("cpu", torch.bfloat16), Dtypes() as dtypes:
-        parts = MaskedCrossEntropy(chunk_size=chunk_size)(model, batch, KEY).parts
+        parts = MaskedCrossEntropy()(model if has_table else WithoutTable(model), batch, KEY).parts
     assert norms and set(norms) == {torch.float32}
     assert dtypes.found["mm"] == {torch.bfloat16}
-    assert dtypes.found["_log_softmax"] == {torch.float32}
-    assert dtypes.found["nll_loss_forward"] == {torch.float32}
+    if has_table:  # what the operator does inside: tests/maskmm/nn/test_linear_cross_entropy.py
+        assert dtypes.found["code_scores"] == {torch.bfloat16}
+    else:
+        assert dtypes.found["_log_softmax"] == {torch.float32}
+        assert dtypes.found["nll_loss_forward"] == {torch.float32}
     loss = torch.stack([total for total, _ in parts.values()]).sum()
     assert loss.dtype == torch.float32 and all(p.dtype == torch.float32 for p in model.parameters())
     exact = torch.stack([s for s, _ in MaskedCrossEntropy()(model, batch, KEY).parts.values()]).sum()
