@@ -13,6 +13,11 @@ from tokenizers import Tokenizer as Pieces
 
 _SETTINGS = ("tokenizer_config.json", "special_tokens_map.json")
 _ROLES = {"[CLS]": ("cls_token", "bos_token"), "[SEP]": ("sep_token", "eos_token"), "[MASK]": ("mask_token",)}
+_MASKS = ("[MASK]", "<mask>")
+"""Names of the mask where a publisher leaves it to the class of the tokenizer, as BERT's and RoBERTa's do."""
+_NORMALISATION = {
+    "do_lower_case": "lowercase", "strip_accents": "strip_accents", "tokenize_chinese_chars": "handle_chinese_chars"
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,7 @@ class PublicVocabulary:
         if (folder / "tokenizer.json").is_file():
             definition = (folder / "tokenizer.json").read_text(encoding="utf-8")
             pieces = read_pieces(definition, str(folder / "tokenizer.json"))
+            _normalise_as_told(pieces, settings)
         elif (folder / "vocab.txt").is_file():
             settings = {"cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]"} | settings
             pieces = _word_pieces(folder / "vocab.txt", settings)
@@ -64,8 +70,10 @@ class PublicVocabulary:
         pieces = read_pieces(pieces.to_str(), "the tokenizer")
         definition = pieces.to_str()
         specials = _around(pieces)
-        mask = _name_of(settings, "[MASK]")
-        code = None if mask is None else pieces.token_to_id(mask)
+        told = _name_of(settings, "[MASK]")
+        added = {token.content for token in pieces.get_added_tokens_decoder().values() if token.special}
+        names = [name for name in _MASKS if name in added] if told is None else [told]
+        code = pieces.token_to_id(names[0]) if names else None
         return cls(definition, specials if code is None else {**specials, "[MASK]": code})
 
 
@@ -102,8 +110,22 @@ def _name_of(settings: Mapping[str, Any], role: str) -> str | None:
     for key in _ROLES[role]:
         value = settings.get(key)
         if value is not None:
-            return value["content"] if isinstance(value, Mapping) else str(value)
+            return _content(value)
     return None
+
+
+def _content(token: Any) -> str:
+    """Name of a token, which settings may describe as well."""
+    return token["content"] if isinstance(token, Mapping) else str(token)
+
+
+def _normalise_as_told(pieces: Pieces, settings: Mapping[str, Any]) -> None:
+    """Change BERT's normaliser to what the settings say; transformers lets them overrule tokenizer.json."""
+    normaliser = pieces.normalizer
+    if isinstance(normaliser, normalizers.BertNormalizer):
+        for name, ours in _NORMALISATION.items():
+            if settings.get(name) is not None:
+                setattr(normaliser, ours, settings[name])
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -120,7 +142,7 @@ def _word_pieces(path: Path, settings: Mapping[str, Any]) -> Pieces:
     """BERT's tokenizer from its vocabulary, one piece a line."""
     names = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
     vocabulary = {piece: code for code, piece in enumerate(names)}
-    unknown = settings.get("unk_token", "[UNK]")
+    unknown = _content(settings.get("unk_token", "[UNK]"))
     pieces = Pieces(models.WordPiece(vocabulary, unk_token=unknown, max_input_chars_per_word=100))
     pieces.normalizer = normalizers.BertNormalizer(
         lowercase=settings.get("do_lower_case", True),

@@ -86,6 +86,33 @@ def test_a_definition_file_keeps_its_own_rules_but_for_cutting_and_padding(bert_
     assert tokenizer.encode(["the cat sat . a b"])[0].shape == (6, 1)
 
 
+def test_a_mask_that_no_setting_names(bert_folder: Path, roberta_folder: Path) -> None:
+    """As bert-base-uncased and roberta-base are published: their tokenizer classes know the name."""
+    for folder in (bert_folder, roberta_folder):
+        expected = PublicVocabulary.read(folder)
+        (folder / "tokenizer.json").write_text(expected.definition)
+        (folder / "tokenizer_config.json").write_text('{"model_max_length": 512}')
+        assert PublicVocabulary.read(folder).specials == expected.specials
+        assert "[MASK]" in expected.specials
+    pieces = Pieces.from_str(PublicVocabulary.read(bert_folder).definition)
+    assert PublicVocabulary.of(pieces, {"mask_token": "the"}).specials["[MASK]"] == WORDS.index("the")
+
+
+def test_settings_overrule_the_normalisation_of_a_definition_file(bert_folder: Path) -> None:
+    (bert_folder / "tokenizer.json").write_text(PublicVocabulary.read(bert_folder).definition)
+    assert text(bert_folder).encode(["THE cät"])[0][:, 0].tolist() == [5, 6]
+    (bert_folder / "tokenizer_config.json").write_text('{"do_lower_case": false, "strip_accents": true}')
+    assert text(bert_folder).encode(["THE cät"])[0][:, 0].tolist() == [1, 6]
+
+
+def test_special_tokens_that_settings_describe(bert_folder: Path) -> None:
+    named = {"unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]"}
+    described = {role: {"content": name, "lstrip": False} for role, name in named.items()}
+    expected = PublicVocabulary.read(bert_folder)
+    (bert_folder / "special_tokens_map.json").write_text(json.dumps(described))
+    assert PublicVocabulary.read(bert_folder) == expected
+
+
 def test_a_vocabulary_without_special_rows(bert_folder: Path) -> None:
     pieces = Pieces(models.WordLevel({"a": 0, "b": 1, "<unk>": 2}, unk_token="<unk>"))
     pieces.pre_tokenizer = pre_tokenizers.Whitespace()
