@@ -48,7 +48,7 @@ def _gated_rotary(width: int, depth: int, longest: int, count: int) -> Iterator[
             1.0,
             samples.work,
             flops=trunk_flops(model.blocks, width, samples.lengths, is_training),
-            has_peak=False,
+            is_compiled=True,
         )
 
 

@@ -70,7 +70,8 @@ class Case:
         work: what one call does, e.g. "4096 vectors".
         gate: ratio under which continuous integration fails; None = not watched.
         flops: operations of one of our calls that no implementation can leave out, for the share of the floor.
-        has_peak: whether memory can be measured: a process that has compiled must not be forked.
+        is_compiled: the first calls compile, and are not timed; a process that has compiled cannot be forked, as
+            measuring memory wants.
     """
 
     name: str
@@ -81,14 +82,14 @@ class Case:
     work: str
     gate: float | None = None
     flops: float | None = None
-    has_peak: bool = True
+    is_compiled: bool = False
 
     def measure(self, plan: Plan) -> Row:
         """Median [min, max] of the rounds' ratios."""
         self.check()
         clock, calls = plan.clock, {"ours": self.ours, "peer": self.peer}
-        for call in calls.values():
-            call()  # the first call fills caches, and compiles where a call is compiled
+        for call in calls.values() if self.is_compiled else ():
+            call()
         once = {name: clock.seconds(call, 1) for name, call in calls.items()}
         repeats = {name: max(1, round(plan.seconds / seconds)) for name, seconds in once.items()}
         times: dict[str, list[float]] = {name: [] for name in calls}
@@ -105,7 +106,7 @@ class Case:
         if self.flops is not None:
             row["floor_share"] = self.flops / seconds / 1e9 / gemm_gflops(clock)
         # A fork of a process with several busy threads may hang.
-        is_forked = plan.has_peaks and self.has_peak and clock.threads == 1
+        is_forked = plan.has_peaks and not self.is_compiled and clock.threads == 1
         return row | {
             f"{name}_peak_mib": added_mib(call) if is_forked else None for name, call in calls.items()
         }

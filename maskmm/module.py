@@ -213,7 +213,10 @@ class MaskedModule(lightning.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """AdamW and warm-up + cosine over the trainer's steps."""
-        optimizer = build_optimizer([self.model, self.objective], self.optim)
+        # A fused step would unscale gradients itself, after they have been clipped.
+        optimizer = build_optimizer(
+            [self.model, self.objective], self.optim, may_fuse=not self._has_scaled_gradients()
+        )
         schedule = warmup_cosine(optimizer, self.optim, int(self.trainer.estimated_stepping_batches))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
@@ -223,15 +226,16 @@ class MaskedModule(lightning.LightningModule):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clip by norm here: Lightning refuses fused optimizers in mixed precision, though only float16 scales."""
-        if (
-            gradient_clip_val
-            and gradient_clip_algorithm in (None, "norm")
-            and self.trainer.precision != "16-mixed"
-        ):
-            torch.nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
-        else:
+        """Clip here: Lightning refuses fused optimizers in mixed precision, though only float16 scales."""
+        if not gradient_clip_val or self._has_scaled_gradients():
             self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+        elif gradient_clip_algorithm == "value":
+            torch.nn.utils.clip_grad_value_(self.parameters(), gradient_clip_val)
+        else:
+            torch.nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
+
+    def _has_scaled_gradients(self) -> bool:
+        return self.trainer.precision == "16-mixed"
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep what a folder is built from, and the state of torch's generators, which own objectives may draw from."""

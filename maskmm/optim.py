@@ -51,8 +51,14 @@ class OptimConfig:
             )
 
 
-def build_optimizer(modules: Iterable[nn.Module], config: OptimConfig) -> AdamW:
-    """AdamW over the modules' trainable parameters, in a group with weight decay and one without."""
+def build_optimizer(modules: Iterable[nn.Module], config: OptimConfig, may_fuse: bool = True) -> AdamW:
+    """AdamW over the modules' trainable parameters, in a group with weight decay and one without.
+
+    Args:
+        modules: a parameter that several share is stepped once.
+        config: settings.
+        may_fuse: one kernel for a step where the device has it.
+    """
     decayed: list[nn.Parameter] = []
     plain: list[nn.Parameter] = []
     seen: set[int] = set()
@@ -68,7 +74,7 @@ def build_optimizer(modules: Iterable[nn.Module], config: OptimConfig) -> AdamW:
         {"params": decayed, "weight_decay": config.weight_decay},
         {"params": plain, "weight_decay": 0.0},
     ]
-    is_fused = all(p.device.type in _FUSED_DEVICES for p in decayed + plain)
+    is_fused = may_fuse and all(p.device.type in _FUSED_DEVICES for p in decayed + plain)
     return AdamW(
         [g for g in groups if g["params"]],
         lr=config.lr,

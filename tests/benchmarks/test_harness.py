@@ -1,6 +1,7 @@
 import json
 import os
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -29,7 +30,11 @@ def test_calls_are_interleaved_in_rotating_order_and_rendered():
     order = []
     case = Case("sums", lambda: order.append("a"), lambda: order.append("b"), lambda: None, 0.0, "an append")
     row = case.measure(Plan(Clock("cpu"), rounds=4, seconds=0.0))
-    assert order == list("ab") * 2 + list("ba") + list("ab") + list("ba") + list("ab")
+    timed = list("ab") + list("ba") + list("ab") + list("ba") + list("ab")
+    assert order == timed
+    order.clear()
+    replace(case, is_compiled=True).measure(Plan(Clock("cpu"), rounds=4, seconds=0.0))
+    assert order == [*"ab", *timed], "what compiles is not timed"
     assert row["value_min"] <= row["value"] <= row["value_max"]
     assert row["is_reached"]
     skipped = Skipped("nested", "no such package").measure(ONCE)

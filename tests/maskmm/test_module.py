@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import lightning
@@ -168,6 +169,39 @@ def test_precisions_train(
     trainer.fit(module, build_data(tmp_path, sources, num_steps=3))
     assert bool(torch.isfinite(trainer.logged_metrics["train/loss"]))
     assert all(p.dtype == torch.float32 and bool(p.isfinite().all()) for p in module.parameters())
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+@pytest.mark.parametrize("algorithm", [None, "norm", "value"])
+def test_gradients_of_a_fused_optimizer_are_clipped(
+    sources: list[ModalitySource],
+    tmp_path: Path,
+    algorithm: str | None,
+    precision: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(half_precision, "has_fast_bf16", lambda: True)
+    clipping = {"gradient_clip_val": 1e-3, "gradient_clip_algorithm": algorithm}
+    trainer = build_trainer(tmp_path, max_steps=1, precision=precision, **clipping)
+    module = build_module(sources)
+    trainer.fit(module, build_data(tmp_path, sources, num_steps=1))
+    assert trainer.optimizers[0].defaults["fused"]
+    gradients = [p.grad for p in module.parameters() if p.grad is not None]
+    largest = max(float(g.abs().max()) for g in gradients)
+    norm = float(torch.stack([g.norm() for g in gradients]).norm())
+    assert (largest if algorithm == "value" else norm) == pytest.approx(1e-3, rel=1e-3)
+    assert (norm > 2e-3) == (algorithm == "value")
+
+
+def test_float16_is_clipped_by_lightning_which_takes_no_fused_optimizer(
+    sources: list[ModalitySource], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = build_module(sources)
+    trainer = SimpleNamespace(precision="16-mixed", estimated_stepping_batches=10)
+    monkeypatch.setattr(MaskedModule, "trainer", trainer)
+    optimizer = module.configure_optimizers()["optimizer"]
+    assert not optimizer.defaults["fused"]
+    assert not getattr(optimizer, "_step_supports_amp_scaling", False)
 
 
 def test_precision_that_the_cpu_emulates_is_refused_before_the_first_step(
