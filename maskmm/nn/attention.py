@@ -35,13 +35,10 @@ def attend(
         (N, H, K); zeros where a row may attend to nothing.
 
     Raises:
-        ValueError: heads that do not divide, an unknown backend, one that cannot run these tensors, or a bias with
-            a cache.
+        ValueError: tensors of other shapes, heads that do not divide, rows that no sample of the layout owns, an
+            unknown backend, one that cannot run these tensors, or a bias with a cache.
     """
-    if q_NHK.shape[1] % k_MGK.shape[1]:
-        raise ValueError(
-            f"{q_NHK.shape[1]} query heads over {k_MGK.shape[1]} key heads, expected a whole multiple"
-        )
+    _check_shapes(q_NHK, k_MGK, v_MGK)
     if layout.cache is not None:
         if bias is not None:
             raise ValueError(
@@ -49,8 +46,10 @@ def attend(
             )
         k_MGK, v_MGK = layout.cache.extend(k_MGK, v_MGK)
     q_NHK, k_MGK, v_MGK = _to_autocast_dtype(q_NHK, k_MGK, v_MGK)
-    if not torch.compiler.is_compiling() and not q_NHK.shape[0]:
-        return torch.zeros_like(q_NHK)  # the packed kernels cannot be started on no rows
+    if not torch.compiler.is_compiling():
+        layout.check_rows(q_NHK.shape[0], k_MGK.shape[0])
+        if not q_NHK.shape[0]:
+            return torch.zeros_like(q_NHK)  # packed kernels cannot be started on no rows
     call = Call(
         device_type=q_NHK.device.type,
         dtype=q_NHK.dtype,
@@ -61,6 +60,18 @@ def attend(
         layout=layout,
     )
     return choose(backend, call).attend(q_NHK, k_MGK, v_MGK, layout, bias)
+
+
+def _check_shapes(q_NHK: Tensor, k_MGK: Tensor, v_MGK: Tensor) -> None:
+    if q_NHK.ndim != 3 or k_MGK.shape != v_MGK.shape or q_NHK.shape[2:] != k_MGK.shape[2:]:
+        raise ValueError(
+            f"q {tuple(q_NHK.shape)}, k {tuple(k_MGK.shape)} and v {tuple(v_MGK.shape)}, expected (N, H, K) and twice "
+            "(M, G, K): packed rows, no batch axis"
+        )
+    if q_NHK.shape[1] % k_MGK.shape[1]:
+        raise ValueError(
+            f"{q_NHK.shape[1]} query heads over {k_MGK.shape[1]} key heads, expected a whole multiple"
+        )
 
 
 def _to_autocast_dtype(*tensors: Tensor) -> tuple[Tensor, ...]:

@@ -33,6 +33,7 @@ class KeyValueCache:
         Raises:
             ValueError: another number of samples, or a last step that did not go through every layer.
         """
+        is_first = self.offsets is None
         old = torch.zeros_like(cu_new) if self.offsets is None else self.offsets
         if old.shape != cu_new.shape:
             raise ValueError(
@@ -42,22 +43,32 @@ class KeyValueCache:
         if len({k.shape[0] for k, _ in self.layers}) > 1:
             raise ValueError("the last step stopped before the last layer; run all layers at every step")
         self.offsets = old + cu_new
-        step = CacheStep(self.layers, _merge_order(old, cu_new))
+        step = CacheStep(self.layers, _merge_order(old, cu_new), is_first)
         return AttentionLayout.build(cu_new, self.offsets, window=window, cache=step)
 
 
 class CacheStep:
     """One forward with a cache: every attention layer calls `extend` once, in order."""
 
-    def __init__(self, layers: list[tuple[Tensor, Tensor]], order: Tensor) -> None:
+    def __init__(self, layers: list[tuple[Tensor, Tensor]], order: Tensor, is_first: bool) -> None:
         self._layers = layers
         self._order = order
+        self._is_first = is_first
         self._number = 0
 
     def extend(self, k_NGK: Tensor, v_NGK: Tensor) -> tuple[Tensor, Tensor]:
-        """The layer's cached and new rows, sample by sample: two (M, G, K); they are kept for the next step."""
+        """The layer's cached and new rows, sample by sample: two (M, G, K); they are kept for the next step.
+
+        Raises:
+            ValueError: more layers than the first step had.
+        """
         number, self._number = self._number, self._number + 1
         if number == len(self._layers):
+            if not self._is_first:
+                raise ValueError(
+                    f"layer {number + 1} of a step, but the steps before had {number}: its rows of those are missing; "
+                    "run all layers of one model at every step, each step once"
+                )
             self._layers.append((k_NGK[:0], v_NGK[:0]))
         merged = [
             torch.cat([old, new])[self._order] for old, new in zip(self._layers[number], (k_NGK, v_NGK))

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from maskmm.nn.offsets import check_bound, check_ends, check_offsets, host_copies
+
 if TYPE_CHECKING:
     from maskmm.nn.cache import CacheStep
 
@@ -52,6 +54,7 @@ class AttentionLayout:
     max_length: int | None = None
     cache: CacheStep | None = None
     _memo: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
+    _on_host: tuple[Tensor, Tensor] | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def build(
@@ -74,20 +77,23 @@ class AttentionLayout:
             window, predicate, cache: see the class.
 
         Raises:
-            ValueError: offsets of different batch sizes, a window below 0 or above max_length, or a sample longer
-                than max_length.
+            ValueError: what are no offsets, offsets of different batch sizes, a window below 0 or above max_length, or
+                a sample longer than max_length.
         """
         is_self = cu_k is None or cu_k is cu_q
         cu_k = cu_q if cu_k is None else cu_k
+        for name, offsets in (("cu_q", cu_q),) if is_self else (("cu_q", cu_q), ("cu_k", cu_k)):
+            check_offsets(name, offsets)
         if cu_q.shape != cu_k.shape:
             raise ValueError(
                 f"cu_q {tuple(cu_q.shape)} and cu_k {tuple(cu_k.shape)} describe different batches"
             )
         if max_length is not None:
             for offsets in (cu_q,) if is_self else (cu_q, cu_k):
-                _check_bound(offsets, max_length)
+                check_bound(offsets, max_length)
         cu_q = cu_q.int()
-        whole = cls(cu_q, cu_q if is_self else cu_k.int(), None, predicate, max_length, cache)
+        cu_k = cu_q if is_self else cu_k.int()
+        whole = cls(cu_q, cu_k, None, predicate, max_length, cache, _on_host=host_copies(cu_q, cu_k))
         return whole.with_window(window)
 
     def with_window(self, window: int | None) -> AttentionLayout:
@@ -118,12 +124,20 @@ class AttentionLayout:
                 f"some rows ask of a layout with window={self.window}, predicate={self.predicate}, cache={self.cache}; "
                 "each goes by all rows"
             )
-        return AttentionLayout(cu_q.int(), self.cu_k, max_length=self.max_length)
+        cu_q = cu_q.int()
+        return AttentionLayout(
+            cu_q, self.cu_k, max_length=self.max_length, _on_host=host_copies(cu_q, self.cu_k)
+        )
 
     @property
     def is_self_attention(self) -> bool:
         """Whether query rows and key rows are the same rows."""
         return self.cu_q is self.cu_k
+
+    @property
+    def on_host(self) -> tuple[Tensor, Tensor]:
+        """cu_q and cu_k in the host's memory, for operators that read lengths (a sync on CUDA, once a graph)."""
+        return (self.cu_q.cpu(), self.cu_k.cpu()) if self._on_host is None else self._on_host
 
     @property
     def runs(self) -> tuple[Run, ...]:
@@ -137,6 +151,14 @@ class AttentionLayout:
             return self.max_length, self.max_length
         return self.once("longest", lambda: (int(self.cu_q.diff().max()), int(self.cu_k.diff().max())))
 
+    def check_rows(self, num_q: int, num_k: int) -> None:
+        """Refuse rows that no sample owns: packed kernels leave their gradients undefined.
+
+        Raises:
+            ValueError: other numbers of rows than the offsets end at (on CUDA a device-side assertion).
+        """
+        self.once(("rows", num_q, num_k), lambda: check_ends(self.cu_q, self.cu_k, num_q, num_k))
+
     def once(self, key: object, make: Callable[[], Any]) -> Any:
         """What `make` returns, made once for this layout and those that differ from it in the window alone.
 
@@ -148,19 +170,6 @@ class AttentionLayout:
         if not torch.compiler.is_compiling():
             self._memo[key] = value
         return value
-
-
-def _check_bound(offsets: Tensor, bound: int) -> None:
-    """Kernels that are told too small a bound leave rows out without a word."""
-    lengths = offsets.diff()
-    if offsets.device.type != "cpu" or torch.compiler.is_compiling():
-        torch._assert_async((lengths <= bound).all(), f"a sample has more than {bound} rows")
-    elif lengths.numel() and int(lengths.max()) > bound:
-        raise ValueError(
-            f"a sample has {int(lengths.max())} rows, expected at most {bound} (max_length of the transformer, or the "
-            "size of its position table less the offset); cut samples, or build the model for longer ones (a token "
-            "budget fills packs up with samples of its own: give it longest)"
-        )
 
 
 def runs_of(offsets_q: list[int], offsets_k: list[int]) -> tuple[Run, ...]:

@@ -1,8 +1,8 @@
 """Attention with a positional bias inside each sample as one operator, so that torch.compile keeps one graph.
 
-As in `runs_op`, lengths are read from the offsets when the operator runs (on CUDA a sync in each layer and in its
-backward; eager attention has one a forward). The bias comes in parts (`BoundBias`); its values are there for one run of
-equally long samples at a time, in the forward and again in the backward.
+As in `runs_op`, lengths are read from offsets in the host's memory when the operator runs. The bias comes in parts
+(`BoundBias`); its values are there for one run of equally long samples at a time, in the forward and again in the
+backward.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def attend_biased(q: Tensor, k: Tensor, v: Tensor, layout: AttentionLayout, bias
     """Self-attention of a layout without a predicate; (N, H, K) and twice (N, G, K) -> (N, H, K)."""
     k, v = repeat_heads(k, q.shape[1]), repeat_heads(v, q.shape[1])
     parts = (bias.place, bias.table, bias.gate, bias.formula, list(bias.numbers))
-    return attend_biased_op(q, k, v, layout.cu_q, *parts, layout.window)[0]
+    return attend_biased_op(q, k, v, layout.on_host[0], *parts, layout.window)[0]
 
 
 @torch.library.custom_op("maskmm::attend_biased", mutates_args=(), tags=(torch.Tag.cudagraph_unsafe,))
@@ -44,7 +44,7 @@ def attend_biased_op(
 
     Args:
         q, k, v: (N, H, K) float.
-        offsets: (B + 1,) of the samples; rows past the last one get zeros.
+        offsets: (B + 1,) of the samples, best in the host's memory; rows past the last one get zeros.
         place, table, gate, formula, numbers: see `BoundBias`.
         window: see `AttentionLayout`.
 

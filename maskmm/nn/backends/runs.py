@@ -25,7 +25,7 @@ def _obstacle(call: Call) -> str | None:
 def _attend(q: Tensor, k: Tensor, v: Tensor, layout: AttentionLayout, bias: PairBias | None) -> Tensor:
     if torch.compiler.is_compiling():
         k, v = repeat_heads(k, q.shape[1]), repeat_heads(v, q.shape[1])
-        return attend_runs_op(q, k, v, layout.cu_q, layout.cu_k)[0]
+        return attend_runs_op(q, k, v, *layout.on_host)[0]
     return for_each_run(
         q,
         k,
@@ -36,18 +36,9 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, layout: AttentionLayout, bias: Pair
 
 
 def for_each_run(q: Tensor, k: Tensor, v: Tensor, runs: Sequence[Run], attend_run: RunAttention) -> Tensor:
-    """`attend_run` on every run; rows of samples without keys get zeros.
-
-    Raises:
-        ValueError: runs that do not cover the rows.
-    """
+    """`attend_run` on every run, which together cover the rows; those of samples without keys get zeros."""
     sizes_q = [run.count * run.length_q for run in runs]
     sizes_k = [run.count * run.length_k for run in runs]
-    if sum(sizes_q) != q.shape[0] or sum(sizes_k) != k.shape[0]:
-        raise ValueError(
-            f"the layout covers {sum(sizes_q)} query and {sum(sizes_k)} key rows, given {q.shape[0]} and "
-            f"{k.shape[0]}; rows that fill up a pack need a sample of their own"
-        )
     k, v = repeat_heads(k, q.shape[1]), repeat_heads(v, q.shape[1])
     outputs = []
     # split, not slices: the backward of a slice writes a full-size gradient for every run.

@@ -1,8 +1,9 @@
 """The equal-length runs as one operator, so that torch.compile keeps a packed model in one graph.
 
-Lengths are read from the offsets when the operator runs: batches of other lengths are other data, not other graphs. On
-CUDA that is a sync in each layer and in its backward; in half precision "varlen" comes first there, which takes the
-offsets as they are.
+Lengths are read from the offsets when the operator runs: batches of other lengths are other data, not other graphs. The
+offsets are best given in the host's memory (`AttentionLayout.on_host`): copied there once a graph, they cost CUDA one
+sync, as in eager attention, and none in the backward. In half precision "varlen" comes first there, which takes them as
+they are.
 Its backward starts from the saved log-sum-exps, as the kernel's own does.
 """
 
@@ -27,7 +28,7 @@ def attend_runs_op(q: Tensor, k: Tensor, v: Tensor, cu_q: Tensor, cu_k: Tensor) 
     Args:
         q: (N, H, K) float.
         k, v: (M, H, K) float.
-        cu_q, cu_k: (B + 1,) offsets; rows past the last one get zeros.
+        cu_q, cu_k: (B + 1,) offsets, best in the host's memory; rows past the last one get zeros.
 
     Returns:
         (N, H, K), and the log-sum-exp of the scores (N, H) float32 (float64 for float64), for the backward.

@@ -70,6 +70,16 @@ def test_bad_steps() -> None:
             cache.step(sequence.cu_seqlens)
 
 
+def test_a_step_of_more_layers_than_the_first() -> None:
+    """The rows that its last layers have not seen would be other rows of the cache."""
+    cache, rows = KeyValueCache(), torch.randn(3, 2, 4)
+    attend(rows, rows, rows, cache.step(offsets([3])))
+    layout = cache.step(offsets([3]))
+    attend(rows, rows, rows, layout)
+    with pytest.raises(ValueError, match="layer 2 of a step, but the steps before had 1"):
+        attend(rows, rows, rows, layout)
+
+
 def test_a_bias_has_no_positions_of_cached_rows() -> None:
     q = torch.randn(3, 2, 4)
     with pytest.raises(ValueError, match="bias with a key/value cache"):

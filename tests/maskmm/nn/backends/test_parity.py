@@ -126,11 +126,22 @@ def test_samples_do_not_see_each_other(backend: str, window: int | None) -> None
     torch.testing.assert_close(attend(q, k, v, layout, backend)[:6], before[:6], rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("backend", ["runs", "dense"])
-def test_rows_that_no_sample_owns_are_an_error(backend: str) -> None:
+@pytest.mark.parametrize(("backend", "window"), [("runs", None), ("dense", None), ("blocks", 3)])
+@pytest.mark.parametrize("lengths", [[6], [6, 0, 5]], ids=str)
+def test_rows_that_no_sample_owns_are_an_error(backend: str, window: int | None, lengths: list[int]) -> None:
     q, k, v = Case([6, 4]).tensors()
-    with pytest.raises(ValueError, match="covers 6 query and 6 key rows, given 10 and 10"):
-        attend(q, k, v, AttentionLayout.build(offsets([6])), backend)
+    covered = sum(lengths)
+    with pytest.raises(ValueError, match=f"covers {covered} query and {covered} key rows, given 10 and 10"):
+        attend(q, k, v, AttentionLayout.build(offsets(lengths), window=window), backend)
+
+
+def test_tensors_of_other_shapes() -> None:
+    """A batch axis, as SDPA has one, and values that are not as wide as keys, which not every kernel takes."""
+    q, k, v = Case([6]).tensors()
+    layout = AttentionLayout.build(offsets([6]))
+    for bad in ((q[None], k[None], v[None]), (q, k, v[..., :4]), (q, k[..., :4], v[..., :4]), (q, k, v[:5])):
+        with pytest.raises(ValueError, match=r"expected \(N, H, K\) and twice \(M, G, K\): packed rows"):
+            attend(*bad, layout)
 
 
 def test_head_counts_that_do_not_divide() -> None:
