@@ -61,6 +61,7 @@ from tokenizers_vq.vectors import FrozenVectors
 from tokenizers_vq.video import CausalVideoCNN, CViViT
 from tokenizers_vq.vision import DVAE, MAGVIT2, VQGAN, VQKD, Teacher, ViTTokenizer
 from tokenizers_vq.visual_bpe import VisualBPE
+from tokenizers_vq.with_inputs import TokenizerWithInputs
 
 
 def pretrained_text() -> PretrainedText:
@@ -170,6 +171,10 @@ def visual_bpe() -> VisualBPE:
     return VisualBPE.learn(base, base.encode(images()), 8, min_count=1)
 
 
+def image_with_patches() -> TokenizerWithInputs:
+    return TokenizerWithInputs(small_image(), ImagePatches((16, 16), 4, mean=(0.5,), std=(0.5,)))
+
+
 def small_motion(**changes: Any) -> MotionRVQ:
     sizes = {
         "max_length": 8,
@@ -238,6 +243,7 @@ EXAMPLES = {
     ],
     DistilledAcoustic: [Example(small_distilled, long_clips(), BAD_CLIPS)],
     VisualBPE: [Example(visual_bpe, images(), BAD_IMAGES)],
+    TokenizerWithInputs: [Example(image_with_patches, images(), BAD_IMAGES)],
     ByteText: [Example(lambda: ByteText(30), TEXTS, BAD_TEXTS[:2] + BAD_TEXTS[3:])],
     PretrainedEncodec: [Example(lambda: public("encodec"), clips(), BAD_CODEC_CLIPS)],
     PretrainedDac: [Example(lambda: public("dac", num_codebooks=2), clips(), BAD_CODEC_CLIPS)],
