@@ -28,6 +28,11 @@ def read_lightning(path: Path | str) -> dict[str, Any]:
         ValueError: no such file, or one that is truncated or holds more than tensors and plain values.
     """
     path = Path(path)
+    if path.is_dir():
+        raise ValueError(
+            f"{path} is a folder, expected a .ckpt file written by `maskmm fit`; a checkpoint folder goes to "
+            "transformers with --format bert or modernbert"
+        )
     if not path.is_file():
         raise ValueError(f"{path} does not exist; give a .ckpt file written by `maskmm fit`")
     # torch's files are zip archives, whose table of contents is at the end; anything else it would try to unpickle.

@@ -15,7 +15,8 @@ from maskmm.interop.fields import Fields
 from tokenizers_vq.contract.tensor_files import read_tensors
 
 _WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
-_HUB_PATTERNS = ["*.json", "*.txt", "*.safetensors", "pytorch_model*.bin"]
+_HUB_PATTERNS = ["*.json", "*.txt", "model*.safetensors"]
+_OLDER_HUB_PATTERNS = [*_HUB_PATTERNS, "pytorch_model*.bin"]
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,8 @@ def from_folder(name: Path | str, text: Any = None) -> PublicModel:
         ValueError: no such folder, a file that is missing or damaged, or one that holds more than tensors.
     """
     folder = resolve_folder(name, _HUB_PATTERNS)
+    if not any(folder.glob("model*.safetensors")):  # both kinds are often there, and one is enough
+        folder = resolve_folder(name, _OLDER_HUB_PATTERNS)
     config = _read_json(folder / "config.json")
     preprocessing = config.get("pretrained_cfg") or {}
     if (folder / "preprocessor_config.json").is_file():
@@ -74,7 +77,9 @@ def from_file(path: Path | str) -> PublicModel:
         raise ValueError(f"{path} does not exist; give the file of a checkpoint")
     data = read_tensors(path)
     if not isinstance(data, Mapping) or not all(isinstance(data.get(k), Mapping) for k in ("cfg", "model")):
-        raise ValueError(f"{path} has no entries 'cfg' and 'model', which a BEATs checkpoint has")
+        raise ValueError(
+            f"{path} has no entries 'cfg' and 'model', which a BEATs checkpoint has; of any other model give the folder"
+        )
     return PublicModel(Fields(data["cfg"], str(path)), _tensors_only(data["model"], path))
 
 

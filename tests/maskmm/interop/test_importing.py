@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from maskmm.checkpoint import hub
 from maskmm.interop import (
     beats,
     beit,
@@ -68,6 +69,22 @@ def test_weights_in_shards_and_in_torch_files(published: Publish) -> None:
     assert from_transformers(folder).model.norm is not None
     torch.save(weights, folder / "pytorch_model.bin")
     assert same(from_transformers(folder), whole)
+
+
+def test_one_kind_of_weights_is_fetched_from_the_hub(published: Publish, monkeypatch) -> None:
+    folder, asked = published(), []
+
+    def snapshot(name: str, allow_patterns: list[str]) -> str:
+        asked.append(allow_patterns)
+        return str(folder)
+
+    monkeypatch.setattr(hub, "snapshot_download", snapshot)
+    whole = from_transformers("user/model")
+    assert len(asked) == 1 and not any("bin" in pattern for pattern in asked[0])
+    (folder / "model.safetensors").unlink()
+    torch.save(bert_weights(), folder / "pytorch_model.bin")
+    assert same(from_transformers("user/model"), whole)
+    assert len(asked) == 3 and "pytorch_model*.bin" in asked[2]
 
 
 def test_old_names_of_norms(published: Publish) -> None:
@@ -166,7 +183,7 @@ def test_damaged_files(published: Publish, tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="is truncated, or holds more than tensors"):
             from_beats(tmp_path / "beats.pt")
     torch.save({"model": {}}, tmp_path / "beats.pt")
-    with pytest.raises(ValueError, match="no entries 'cfg' and 'model'"):
+    with pytest.raises(ValueError, match="no entries 'cfg' and 'model'.* of any other model give the folder"):
         read_public(tmp_path / "beats.pt")
 
 

@@ -151,6 +151,8 @@ def test_injected_parts_are_built_and_the_teacher_is_not(tmp_path) -> None:
 
 
 def test_files_that_are_no_checkpoints(tmp_path) -> None:
+    with pytest.raises(ValueError, match="is a folder, expected a .ckpt file.*--format bert or modernbert"):
+        read_lightning(tmp_path)
     path = tmp_path / "last.ckpt"
     with pytest.raises(ValueError, match="does not exist"):
         read_lightning(path)
