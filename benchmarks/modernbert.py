@@ -60,10 +60,6 @@ def modernbert_case(longest: int, is_training: bool, is_compiled: bool = False) 
 
     config = model.config
     windows = [config.attention.window_of(layer) for layer in range(config.depth)]
-    config = model.config
-    windows = [config.attention.window_of(layer) for layer in range(config.depth)]
-    config = model.config
-    windows = [config.attention.window_of(layer) for layer in range(config.depth)]
     kind = f"{pass_name(is_training)}, {'both compiled' if is_compiled else 'both eager'}"
     return Case(
         f"ModernBERT's weights, d256 L6 T{longest}, {kind}",

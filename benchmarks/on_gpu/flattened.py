@@ -55,8 +55,8 @@ def _pair(setting: Setting) -> Pair:
         module: nn.Module, q_1HNK: Tensor, k_1HNK: Tensor, v_1HNK: Tensor, mask: Tensor | None,
         sliding_window: int | None = None, **kwargs: Any,
     ) -> tuple[Tensor, None]:  # fmt: skip
-        # transformers counts the row itself as one of its window.
-        local = layout.with_window(None if sliding_window is None else sliding_window - 1)
+        # Versions of transformers count the row itself as one of its window, or not.
+        local = layout.with_window(None if sliding_window is None else model.config.attention.window)
         q_NHK, k_NHK, v_NHK = (t[0].transpose(0, 1) for t in (q_1HNK, k_1HNK, v_1HNK))
         return attend(q_NHK, k_NHK, v_NHK, local)[None], None
 
