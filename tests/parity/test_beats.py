@@ -43,7 +43,12 @@ def difference(pipeline, cfg: dict, weights: dict, waves: list[torch.Tensor]) ->
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"conv_pos": 7, "deep_norm": False, "encoder_layers": 1, "num_buckets": 8}]
+    "options",
+    [
+        {},
+        {"conv_pos": 7, "deep_norm": False, "encoder_layers": 1, "num_buckets": 8},
+        {"deep_norm": False, "layer_norm_first": True, "gru_rel_pos": False},
+    ],
 )
 def test_beats(options: dict, tmp_path: Path) -> None:
     cfg, waves = CFG | options, clips(0.18, 0.5, 0.37)

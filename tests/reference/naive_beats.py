@@ -1,7 +1,8 @@
 """Naive twin of BEATs' encoder, written from its description; one clip at a time, one head at a time.
 
-Patches of a filter bank -> linear, norm, linear -> convolutional positions -> norm -> post-norm blocks (DeepNorm) with
-a bucketed relative bias, shared by all layers and gated by each query. Weights are named as published checkpoints are.
+Patches of a filter bank -> linear, norm, linear -> convolutional positions -> norm -> post-norm blocks (DeepNorm), or
+pre-norm blocks and a norm; with a bucketed relative bias, shared by all layers and gated by each query. Weights are
+named as published checkpoints are.
 """
 
 from __future__ import annotations
@@ -49,10 +50,11 @@ def random_weights(cfg: dict, seed: int = 0) -> dict[str, Tensor]:
         name = f"encoder.layers.{index}"
         for part in ("q_proj", "k_proj", "v_proj", "out_proj"):
             parts[f"{name}.self_attn.{part}"] = layer(width, width)
-        parts[f"{name}.self_attn.grep_linear"] = layer(8, width // heads)
+        if cfg["gru_rel_pos"]:
+            parts[f"{name}.self_attn.grep_linear"] = layer(8, width // heads)
+            weights[f"{name}.self_attn.grep_a"] = 1 + noise(1, heads, 1, 1, std=0.3)
         parts[f"{name}.fc1"], parts[f"{name}.fc2"] = layer(hidden, width), layer(width, hidden)
         parts[f"{name}.self_attn_layer_norm"], parts[f"{name}.final_layer_norm"] = norm(width), norm(width)
-        weights[f"{name}.self_attn.grep_a"] = 1 + noise(1, heads, 1, 1, std=0.3)
         weights[f"{name}.self_attn.relative_attention_bias.weight"] = bias
     return weights | {f"{name}.{kind}": value for name, part in parts.items() for kind, value in part.items()}
 
@@ -68,16 +70,33 @@ def forward(cfg: dict, weights: dict[str, Tensor], bank: Tensor) -> list[Tensor]
     x = _norm(torch.stack(rows), weights, "layer_norm")
     if "post_extract_proj.weight" in weights:
         x = _linear(x, weights, "post_extract_proj")
-    x = _norm(x + _positions(cfg, weights, x), weights, "encoder.layer_norm")
+    x = x + _positions(cfg, weights, x)
+    if cfg["layer_norm_first"]:
+        return _pre_norm_layers(cfg, weights, x)
+    x = _norm(x, weights, "encoder.layer_norm")
     layers = [x]
     alpha = (2 * cfg["encoder_layers"]) ** 0.25 if cfg["deep_norm"] else 1.0
     for index in range(cfg["encoder_layers"]):
         name = f"encoder.layers.{index}"
         x = _norm(alpha * x + _attention(cfg, weights, name, x), weights, f"{name}.self_attn_layer_norm")
-        h = _linear(F.gelu(_linear(x, weights, f"{name}.fc1")), weights, f"{name}.fc2")
-        x = _norm(alpha * x + h, weights, f"{name}.final_layer_norm")
+        x = _norm(alpha * x + _feed_forward(weights, name, x), weights, f"{name}.final_layer_norm")
         layers.append(x)
     return layers
+
+
+def _pre_norm_layers(cfg: dict, weights: dict[str, Tensor], x: Tensor) -> list[Tensor]:
+    """Norms before the branches, and one after the last block."""
+    layers = [x]
+    for index in range(cfg["encoder_layers"]):
+        name = f"encoder.layers.{index}"
+        x = x + _attention(cfg, weights, name, _norm(x, weights, f"{name}.self_attn_layer_norm"))
+        x = x + _feed_forward(weights, name, _norm(x, weights, f"{name}.final_layer_norm"))
+        layers.append(x)
+    return [*layers[:-1], _norm(x, weights, "encoder.layer_norm")]
+
+
+def _feed_forward(weights: dict[str, Tensor], name: str, x: Tensor) -> Tensor:
+    return _linear(F.gelu(_linear(x, weights, f"{name}.fc1")), weights, f"{name}.fc2")
 
 
 def _linear(x: Tensor, weights: dict[str, Tensor], name: str) -> Tensor:
@@ -127,9 +146,11 @@ def _attention(cfg: dict, weights: dict[str, Tensor], name: str, x: Tensor) -> T
     outputs = []
     for head in range(heads):
         part = slice(head * size, (head + 1) * size)
-        eight = _linear(q[:, part], weights, f"{name}.grep_linear")
-        a, b = torch.sigmoid(eight[:, :4].sum(dim=1)), torch.sigmoid(eight[:, 4:].sum(dim=1))
-        gate = a * (b * weights[f"{name}.grep_a"][0, head, 0, 0] - 1) + 2
+        gate = torch.ones(count)
+        if cfg["gru_rel_pos"]:
+            eight = _linear(q[:, part], weights, f"{name}.grep_linear")
+            a, b = torch.sigmoid(eight[:, :4].sum(dim=1)), torch.sigmoid(eight[:, 4:].sum(dim=1))
+            gate = a * (b * weights[f"{name}.grep_a"][0, head, 0, 0] - 1) + 2
         scores = q[:, part] @ k[:, part].T / math.sqrt(size) + gate[:, None] * table[buckets, head]
         outputs.append(scores.softmax(dim=1) @ v[:, part])
     return _linear(torch.cat(outputs, dim=1), weights, f"{name}.out_proj")
