@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from maskmm.model import MaskedTransformer, TransformerConfig
 from maskmm.nn.config import (
     AttentionConfig,
     DecoderConfig,
+    EmbeddingConfig,
     FeedForwardConfig,
     HeadConfig,
     NormConfig,
@@ -54,19 +55,33 @@ def batch(step: int) -> MaskedSequence:
     return Packer(PLAIN, AnyToAnyMasking(), budget=budget, target_capacity=100)(samples, Key(3, step))
 
 
+def batch_with_inputs(step: int) -> MaskedSequence:
+    """The same, with continuous inputs of the images that are left."""
+    samples = full_batch(1 + step % 7, seed=step)
+    values = torch.randn(len(samples.codes["image"]), 3, generator=torch.Generator().manual_seed(step))
+    samples = DropModalities()(replace(samples, inputs={"image": values}), Key(1, step))
+    budget = TokenBudget(200, 8)
+    return Packer(PLAIN, AnyToAnyMasking(), budget=budget, target_capacity=100)(samples, Key(3, step))
+
+
 def loss_and_gradients(output: ObjectiveOutput, model: MaskedTransformer) -> list[Tensor]:
     loss = torch.stack([total / count.clamp(min=1) for total, count in output.parts.values()]).sum()
     gradients = torch.autograd.grad(loss, list(model.parameters()), allow_unused=True)
     return [loss.detach(), *(torch.zeros(()) if g is None else g for g in gradients)]
 
 
-def check_against_eager(config: TransformerConfig, backend: str, num_batches: int) -> None:
+def check_against_eager(
+    config: TransformerConfig,
+    backend: str,
+    num_batches: int,
+    batch_of: Callable[[int], MaskedSequence] = batch,
+) -> None:
     """Equal losses and gradients; one graph, made for the first batch."""
     torch.manual_seed(0)
     model, objective = MaskedTransformer(VOCABULARY, config), MaskedCrossEntropy()
     compiled = CompiledAnswer(CompileConfig(backend=backend))  # type: ignore[arg-type]
     for step in range(num_batches):
-        given = batch(step)
+        given = batch_of(step)
         found = loss_and_gradients(compiled(objective, model, given, KEY.at(step)), model)
         expected = loss_and_gradients(answer(objective, model, given, KEY.at(step)), model)
         for a, b in zip(found, expected):
@@ -144,6 +159,13 @@ def test_biases_and_convolutions_with_compiled_kernels() -> None:
 @pytest.mark.parametrize("name", FAMILY)
 def test_the_family_compiles(name: str) -> None:
     check_against_eager(FAMILY[name], "eager", 3)
+
+
+@pytest.mark.parametrize("has_codes", [True, False], ids=["beside codes", "instead of codes"])
+def test_continuous_inputs_stay_in_the_graph(has_codes: bool) -> None:
+    embedding = EmbeddingConfig(has_codes_beside_inputs=has_codes)
+    config = replace(BASE, input_widths={"image": 3}, embedding=embedding)
+    check_against_eager(config, "aot_eager", 4, batch_with_inputs)
 
 
 def test_random_branches_and_checkpointing_stay_in_the_graph() -> None:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from maskmm.nn.config import EmbeddingConfig, PositionConfig
 from maskmm.nn.embedding import TokenEmbedding
+from maskmm.nn.input_projection import build_input_projection
 from maskmm.nn.transformer_config import TransformerConfig
 from maskmm.sequence import TokenSequence, pack
 from maskmm.vocabulary import Vocabulary
@@ -142,6 +143,16 @@ def test_inputs_of_another_dtype_than_the_weights(dtype: torch.dtype) -> None:
     torch.testing.assert_close(module(given), module(sequence), atol=0.01, rtol=0.01)
     assert module(given).dtype == torch.float32
     assert module.to(dtype)(sequence).dtype == dtype
+
+
+def test_the_norm_of_deep_projections_stays_in_float32() -> None:
+    projection = build_input_projection(3, 8, hidden=6)
+    norm = projection.get_submodule("1")
+    with torch.autocast("cpu", torch.bfloat16):
+        half = projection.get_submodule("0")(torch.randn(4, 3))
+        assert half.dtype == torch.bfloat16 and norm(half).dtype == torch.float32
+    wanted = torch.nn.functional.layer_norm(half.float(), (6,))
+    torch.testing.assert_close(norm(half), wanted)
 
 
 def test_a_hidden_input_may_be_anything() -> None:
