@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from benchmarks.table import listed
+
 _KERNEL = ("share", "ms_per_step", "calls_per_step", "group", "kernel")
 
 
@@ -14,9 +16,8 @@ def render(rows: list[dict[str, Any]]) -> str:
     """Conditions, one line a figure, then for each profiled step its kernels."""
     figures = [row for row in rows if not row["row"].startswith(("environment", "kernel, "))]
     kernels = [row for row in rows if row["row"].startswith("kernel, ")]
-    lines = [
-        f"* {name}: {value}" for row in rows if row["row"] == "environment" for name, value in row.items()
-    ]
+    told = [row for row in rows if row["row"] == "environment"]
+    lines = [listed({name: value for name, value in row.items() if name != "row"}) for row in told]
     lines += ["", "| figure | values |", "|---|---|"]
     lines += [f"| {row['row']} | {_values(row)} |" for row in figures]
     for name in dict.fromkeys(row["row"] for row in kernels):
