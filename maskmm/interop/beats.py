@@ -87,7 +87,13 @@ def _config(fields: Fields) -> TransformerConfig:
             conv_groups=fields.get("conv_pos_groups", 16),
         ),
         residual=ResidualConfig(dropout=dropout),
-        embedding=EmbeddingConfig(has_modality=False, num_repeats=0, dropout=dropout, input_hidden=embed),
+        embedding=EmbeddingConfig(
+            has_modality=False,
+            num_repeats=0,
+            dropout=dropout,
+            input_hidden=embed,
+            has_codes_beside_inputs=False,
+        ),
         head=HeadConfig(has_bias=False),
         input_widths={AUDIO: fields.need("input_patch_size") ** 2},
     )

@@ -114,7 +114,9 @@ def _config(
             drop_path=fields.get("drop_path_rate", 0.1),
             dropout=dropout,
         ),
-        embedding=EmbeddingConfig(has_modality=False, num_repeats=0, dropout=dropout),
+        embedding=EmbeddingConfig(
+            has_modality=False, num_repeats=0, dropout=dropout, has_codes_beside_inputs=False
+        ),
         head=HeadConfig(is_tied=False) if has_head else HeadConfig(has_bias=False),
         init_std=fields.get("initializer_range", 0.02),
         input_widths={IMAGE: fields.get("num_channels", 3) * patch**2},

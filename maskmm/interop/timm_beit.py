@@ -111,7 +111,7 @@ def _config(public: PublicModel, grid: tuple[int, int], num_heads: int) -> Trans
         ),
         positions=image_positions("pos_embed" in weights, bias, grid),
         residual=ResidualConfig(layer_scale=0.1 if "blocks.0.gamma_1" in weights else None),
-        embedding=EmbeddingConfig(has_modality=False, num_repeats=0),
+        embedding=EmbeddingConfig(has_modality=False, num_repeats=0, has_codes_beside_inputs=False),
         head=HeadConfig(has_bias=False),
         input_widths={IMAGE: channels * patch**2},
     )
