@@ -36,7 +36,7 @@ class LoadReport:
         """One line for the counts, then one for each group of names; numbered layers are written once, with {}."""
         counts = f"{len(self.loaded)} weights loaded, {len(self.new)} new, {len(self.ignored)} ignored"
         groups = (("loaded", self.loaded), ("new", self.new), ("ignored", self.ignored))
-        return [f"{self.source}: {counts}", *(f"{what}: {_brief(names)}" for what, names in groups if names)]
+        return [f"{self.source}: {counts}", *(f"{what}: {brief(names)}" for what, names in groups if names)]
 
     def log(self) -> LoadReport:
         """Write the lines to the log; returns the report itself."""
@@ -45,9 +45,10 @@ class LoadReport:
         return self
 
 
-def _brief(names: Iterable[str]) -> str:
-    patterns: dict[str, int] = {}
+def brief(names: Iterable[str]) -> str:
+    """All names, those that differ in numbers alone written once: "blocks.{}.ffn.up.weight (12)"."""
+    alike: dict[str, list[str]] = {}
     for name in names:
         parts = ["{}" if part.isdigit() else part for part in name.split(".")]
-        patterns[".".join(parts)] = patterns.get(".".join(parts), 0) + 1
-    return ", ".join(f"{pattern} ({count})" if count > 1 else pattern for pattern, count in patterns.items())
+        alike.setdefault(".".join(parts), []).append(name)
+    return ", ".join(f"{form} ({len(of)})" if len(of) > 1 else of[0] for form, of in alike.items())

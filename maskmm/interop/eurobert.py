@@ -37,16 +37,15 @@ def translate(public: PublicModel) -> Translation:
 
 
 def _config(fields: Fields, has_head: bool, is_tied: bool) -> TransformerConfig:
-    width, num_heads = fields.need("hidden_size"), fields.need("num_attention_heads")
     has_bias, has_mlp_bias = fields.get("attention_bias", False), fields.get("mlp_bias", False)
     fields.tell_attention_dropout("attention_dropout")
     return TransformerConfig(
-        width=width,
+        width=fields.need("hidden_size"),
         depth=fields.need("num_hidden_layers"),
         attention=AttentionConfig(
-            num_heads,
-            num_kv_heads=fields.get("num_key_value_heads", num_heads),
-            head_width=fields.get("head_dim", width // num_heads),
+            fields.need("num_attention_heads"),
+            num_kv_heads=fields.get("num_key_value_heads", None),
+            head_width=fields.get("head_dim", None),
             qkv_bias="all" if has_bias else "none",
             has_out_bias=has_bias,
         ),

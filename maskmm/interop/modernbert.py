@@ -44,7 +44,7 @@ def translate(public: PublicModel) -> Translation:
 
 def _config(fields: Fields, has_head: bool) -> TransformerConfig:
     depth, longest = fields.need("num_hidden_layers"), fields.get("max_position_embeddings", 8192)
-    window, every = _windows(fields, depth)
+    window, every = _windows(fields, depth, longest)
     fields.refuse_scaled_rotary()
     fields.tell_attention_dropout("attention_dropout")
     dropout = fields.get("mlp_dropout", 0.0)
@@ -94,7 +94,7 @@ def _config(fields: Fields, has_head: bool) -> TransformerConfig:
     )
 
 
-def _windows(fields: Fields, depth: int) -> tuple[int | None, int | None]:
+def _windows(fields: Fields, depth: int, longest: int) -> tuple[int | None, int | None]:
     """Rows to each side in local layers, and every which layer is global."""
     kinds = fields.get("layer_types", None)
     foreign = sorted({str(kind) for kind in kinds or ()} - {_GLOBAL, _LOCAL})
@@ -117,7 +117,8 @@ def _windows(fields: Fields, depth: int) -> tuple[int | None, int | None]:
             f"{fields.source} has layer_types={list(kinds)}, which a TransformerConfig cannot express; expected every "
             f"k-th layer, from the first on, to be {_GLOBAL!r} and the others {_LOCAL!r}"
         )
-    return fields.get("local_attention", 128) // 2, every if globals_ else None
+    # No text is longer than the longest, so a wider window is that wide.
+    return min(fields.get("local_attention", 128) // 2, longest), every if globals_ else None
 
 
 def _base(fields: Fields, kind: str, older: str, default: float) -> float:

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
-from maskmm.checkpoint.report import LoadReport
+from maskmm.checkpoint.report import LoadReport, brief
 
 _MOST_NAMED = 12
 
@@ -138,7 +138,8 @@ def to_ours(
         source: what to call theirs in messages.
 
     Raises:
-        ValueError: names that are missing, or that no rule and no pattern knows; all of them in one message.
+        ValueError: names that are missing, or that no rule and no pattern knows, all of them in one message; or
+            tensors of a shape that a rule cannot take apart.
     """
     rules = list(rules)
     wanted = {name for rule in rules for name in rule.theirs}
@@ -151,11 +152,20 @@ def to_ours(
             f"{source} does not have the weights that its configuration says: missing {_named(missing)}; extra "
             f"{_named(extra)}"
         )
-    ours = {
-        rule.ours: rule.to_ours([theirs[name].float() for name in rule.theirs]).contiguous() for rule in rules
-    }
+    ours = {rule.ours: _one_of_ours(rule, theirs, source) for rule in rules}
     new = [rule.ours for rule in rules if not rule.theirs]
     return ours, LoadReport.of(source, ours.keys() - set(new), new, left)
+
+
+def _one_of_ours(rule: Rule, theirs: Mapping[str, Tensor], source: str) -> Tensor:
+    tensors = [theirs[name].float() for name in rule.theirs]
+    try:
+        return rule.to_ours(tensors).contiguous()
+    except RuntimeError as error:  # of torch and einops alike
+        shapes = ", ".join(f"{name} of shape {tuple(t.shape)}" for name, t in zip(rule.theirs, tensors))
+        raise ValueError(
+            f"the weights of {source} do not fit its configuration: {shapes} cannot become {rule.ours}"
+        ) from error
 
 
 def to_theirs(rules: Iterable[Rule], ours: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -178,7 +188,5 @@ def to_theirs(rules: Iterable[Rule], ours: Mapping[str, Tensor]) -> dict[str, Te
 
 
 def _named(names: Sequence[str]) -> str:
-    if not names:
-        return "none"
-    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-    return ", ".join(names[:_MOST_NAMED]) + more
+    """Every name, one by one where they are few."""
+    return (", ".join(names) if len(names) <= _MOST_NAMED else brief(names)) or "none"

@@ -19,6 +19,8 @@ from tokenizers_vq.contract import Modality, Tokenizer, TokenSpec
 from tokenizers_vq.contract.tokenizer import find_class
 
 TEXT = "text"
+_MOST_NAMED = 12
+"""Weights in an error about shapes; where a width is wrong, every weight is."""
 _TEXT_CLASS = "tokenizers_vq.pretrained_text.PretrainedText"
 
 
@@ -62,7 +64,10 @@ class Translation:
             if found.get(name) != wanted.get(name)
         ]
         if wrong:
-            raise ValueError(f"the weights of {self.source} do not fit its configuration: {'; '.join(wrong)}")
+            more = f"; and {len(wrong) - _MOST_NAMED} more" if len(wrong) > _MOST_NAMED else ""
+            raise ValueError(
+                f"the weights of {self.source} do not fit its configuration: {'; '.join(wrong[:_MOST_NAMED])}{more}"
+            )
         model.load_state_dict(ours, strict=False)
         return model.eval(), report
 

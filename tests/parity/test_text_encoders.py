@@ -116,6 +116,7 @@ MODERN = {**SMALL, "intermediate_size": 72, "max_position_embeddings": 64, "pad_
         },
         {"layer_types": ["full_attention"] * 3},
         {"local_attention": 8, "global_rope_theta": 500.0, "local_rope_theta": 20.0},
+        {"local_attention": 128, "max_position_embeddings": 40},
     ],
 )  # fmt: skip
 def test_modernbert(options: dict) -> None:

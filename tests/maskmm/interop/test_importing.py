@@ -129,6 +129,13 @@ def test_missing_and_extra_weights_are_named(published: Publish) -> None:
     text = str(error.value)
     assert "missing embeddings.LayerNorm.weight, encoder.layer.1.output.dense.bias" in text
     assert "extra adapter.weight, encoder.layer.2.output.dense.bias" in text
+    many = {f"bert.encoder.layer.{i}.output.dense.bias": torch.zeros(8) for i in range(2, 30)}
+    with pytest.raises(ValueError, match=r"extra adapter.weight, encoder.layer.{}.output.dense.bias \(28\)$"):
+        from_transformers(published({"adapter.weight": torch.zeros(1), **many}))
+    with pytest.raises(
+        ValueError, match=r"attention.out.bias of shape \(8,\), expected \(16,\); .*; and \d+ more$"
+    ):
+        from_transformers(published(hidden_size=16))
     with pytest.raises(
         ValueError, match="embedding.positions.weight of shape \\(16, 8\\), expected \\(20, 8\\)"
     ):
@@ -196,6 +203,18 @@ def test_models_and_tokenizers_of_another_kind(published: Publish) -> None:
         from_timm(published())
     with pytest.raises(ValueError, match="tokenizer of type int, expected a fast tokenizer"):
         from_transformers(published(), tokenizer=3)
+
+
+def test_tensors_that_a_configuration_cannot_take_apart() -> None:
+    config = MODERN | {"tie_word_embeddings": True, "num_hidden_layers": 1, "head_dim": 20}
+    names = ["embed_tokens", "norm", "layers.0.input_layernorm", "layers.0.post_attention_layernorm"]
+    names += [f"layers.0.self_attn.{part}_proj" for part in "qkvo"]
+    names += [f"layers.0.mlp.{part}_proj" for part in ("gate", "up", "down")]
+    weights = {f"{name}.weight": torch.zeros(8, 8) for name in names}
+    with pytest.raises(
+        ValueError, match=r"the model do not fit .*q_proj.weight of shape \(8, 8\), .* cannot become"
+    ):
+        eurobert.translate(PublicModel(Fields(config, "the model"), weights)).build()
 
 
 def test_samples_longer_than_the_position_table(published: Publish) -> None:
