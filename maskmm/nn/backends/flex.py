@@ -5,6 +5,7 @@ Always compiled: uncompiled it would hold the scores of the whole pack.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from importlib.util import find_spec
 from typing import Any
@@ -19,6 +20,12 @@ from maskmm.nn.layout import AttentionLayout, PairBias
 BLOCK = 128
 """Rows of a block of the mask. Packs are filled up to whole blocks: gradients of part blocks have been NaN."""
 
+_KINDS = 64
+"""Predicates, dtypes, head counts, numbers of rows, with and without gradients, that one process may compile for.
+
+Torch's own bound of 8 is met by two predicates, trained and validated.
+"""
+
 
 @torch.compiler.assume_constant_result
 def _has_triton() -> bool:
@@ -30,6 +37,8 @@ def _obstacle(call: Call) -> str | None:
         return "there is an additive bias"
     if call.head_width < 16:
         return f"head width {call.head_width} is below 16"
+    if call.device_type == "cuda" and call.dtype == torch.float64:
+        return f"dtype {call.dtype}, the kernels are made for at most float32"
     if call.device_type == "cuda":
         return None if _has_triton() else "triton is not installed"
     if call.device_type != "cpu":
@@ -38,6 +47,8 @@ def _obstacle(call: Call) -> str | None:
 
 
 def _attend(q: Tensor, k: Tensor, v: Tensor, layout: AttentionLayout, bias: PairBias | None) -> Tensor:
+    from torch.nn.attention.flex_attention import flex_attention
+
     num_rows = q.shape[0]
     tail_q, tail_k = -num_rows % BLOCK, -k.shape[0] % BLOCK
     mask = layout.once(
@@ -47,24 +58,29 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, layout: AttentionLayout, bias: Pair
         F.pad(t, (0, 0, 0, 0, 0, tail)).transpose(0, 1)[None]
         for t, tail in ((q, tail_q), (k, tail_k), (v, tail_k))
     )
-    out = _kernel(q.device.type)(q_1HLK, k_1GLK, v_1GLK, block_mask=mask, enable_gqa=k.shape[1] != q.shape[1])
+    # The CPU's kernels do not compile for symbolic shapes: each number of blocks is a kind of its own.
+    out = _compiled(flex_attention, is_static=q.device.type == "cpu")(
+        q_1HLK, k_1GLK, v_1GLK, block_mask=mask, enable_gqa=k.shape[1] != q.shape[1]
+    )
     return out[0].transpose(0, 1)[:num_rows]
 
 
-def _kernel(device_type: str) -> Any:
-    """Inside a compiled graph the call is compiled with the rest."""
-    from torch.nn.attention.flex_attention import flex_attention
+def _compiled(function: Callable[..., Any], is_static: bool = False) -> Callable[..., Any]:
+    """The function compiled; inside a compiled graph the call is compiled with the rest."""
+    if torch.compiler.is_compiling():
+        return function
 
-    return flex_attention if torch.compiler.is_compiling() else _compiled_kernel(device_type)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        with torch._dynamo.config.patch(recompile_limit=_KINDS):
+            return _kernel(function, is_static)(*args, **kwargs)
+
+    return run
 
 
 @cache
-def _compiled_kernel(device_type: str) -> Any:
-    from torch.nn.attention.flex_attention import flex_attention
-
-    # fullgraph: a pack of one shape too many is an error, not a fall back to the scores of all pairs. The CPU's
-    # kernels do not compile for symbolic shapes.
-    return torch.compile(flex_attention, fullgraph=True, dynamic=False if device_type == "cpu" else None)
+def _kernel(function: Callable[..., Any], is_static: bool) -> Callable[..., Any]:
+    # fullgraph: one kind too many is an error, not a fall back to the scores of all pairs.
+    return torch.compile(function, fullgraph=True, dynamic=False if is_static else None)
 
 
 def _block_mask(layout: AttentionLayout, num_q: int, num_k: int) -> Any:
@@ -90,9 +106,8 @@ def _block_mask(layout: AttentionLayout, num_q: int, num_k: int) -> Any:
             is_allowed = is_allowed & predicate(rows_q[i], rows_k[j])
         return is_allowed
 
-    is_traced = torch.compiler.is_compiling()
-    return create_block_mask(
-        may_attend, None, None, num_q, num_k, device=sample_q.device, BLOCK_SIZE=BLOCK, _compile=not is_traced
+    return _compiled(create_block_mask)(
+        may_attend, None, None, num_q, num_k, device=sample_q.device, BLOCK_SIZE=BLOCK
     )
 
 

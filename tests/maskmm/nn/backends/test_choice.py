@@ -37,6 +37,7 @@ def a_modern_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
         (CUDA, "varlen"),
         (replace(CUDA, layout=LAYOUT.with_window(32)), "varlen"),
         (replace(CUDA, layout=PREDICATE), "flex"),
+        (replace(CUDA, layout=PREDICATE, dtype=torch.float64), "dense"),
         (replace(CUDA, has_bias=True), "dense"),
         (replace(CUDA, dtype=torch.float32), "runs"),
         (replace(CUDA, dtype=torch.float32, layout=LAYOUT.with_window(32)), "blocks"),
