@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from benchmarks.harness import Row
 from benchmarks.work import text_sequence, text_vocabulary
 from maskmm.model import MaskedTransformer, TransformerConfig
 from maskmm.nn.config import AttentionConfig, FeedForwardConfig, NormConfig, PositionConfig
@@ -107,12 +108,14 @@ def one_pass(forward: Callable[[], Tensor], model: nn.Module, is_training: bool)
     return train if is_training else evaluate
 
 
-def same_features(ours: Callable[[], Tensor], theirs: Callable[[], Tensor]) -> Callable[[], None]:
-    """A check that two encoders with the same weights agree to 1e-4."""
+def same_features(ours: Callable[[], Tensor], theirs: Callable[[], Tensor]) -> Callable[[], Row]:
+    """A check that two encoders with the same weights agree to 1e-4; it returns the largest difference."""
 
-    def check() -> None:
+    def check() -> Row:
         with torch.no_grad():
-            torch.testing.assert_close(ours(), theirs(), atol=1e-4, rtol=1e-4)
+            found, wanted = ours(), theirs()
+        torch.testing.assert_close(found, wanted, atol=1e-4, rtol=1e-4)
+        return {"largest_difference": float((found - wanted).abs().max())}
 
     return check
 

@@ -63,9 +63,10 @@ class Measurable(Protocol):
 
 @dataclass(frozen=True)
 class Case:
-    """`ours` and `peer` do the same work; `check` raises AssertionError where they do not agree.
+    """`ours` and `peer` do the same work.
 
     Attributes:
+        check: raises AssertionError where they do not agree; what it returns are columns of the row.
         goal: how many times as fast as the peer we want to be.
         work: what one call does, e.g. "4096 vectors".
         gate: ratio under which continuous integration fails; None = not watched.
@@ -77,7 +78,7 @@ class Case:
     name: str
     ours: Callable[[], object]
     peer: Callable[[], object]
-    check: Callable[[], None]
+    check: Callable[[], Row | None]
     goal: float
     work: str
     gate: float | None = None
@@ -86,7 +87,7 @@ class Case:
 
     def measure(self, plan: Plan) -> Row:
         """Median [min, max] of the rounds' ratios."""
-        self.check()
+        found = self.check() or {}
         clock, calls = plan.clock, {"ours": self.ours, "peer": self.peer}
         for call in calls.values() if self.is_compiled else ():
             call()
@@ -107,9 +108,11 @@ class Case:
             row["floor_share"] = self.flops / seconds / 1e9 / gemm_gflops(clock)
         # A fork of a process with several busy threads may hang.
         is_forked = plan.has_peaks and not self.is_compiled and clock.threads == 1
-        return row | {
-            f"{name}_peak_mib": added_mib(call) if is_forked else None for name, call in calls.items()
-        }
+        return (
+            row
+            | found
+            | {f"{name}_peak_mib": added_mib(call) if is_forked else None for name, call in calls.items()}
+        )
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.encoders import Samples, gated_rotary, one_pass
-from benchmarks.harness import Case, main
+from benchmarks.harness import Case, Row, main
 from benchmarks.work import trunk_flops
 from maskmm.nn.int8 import quantize
 from maskmm.nn.linear import is_onednn_faster
@@ -48,11 +48,12 @@ def _case(width: int, depth: int, lengths: list[int], goal: float, has_onednn: b
         with torch.backends.mkldnn.flags(enabled=has_onednn):
             return plain.forward_features(sequence)
 
-    def check() -> None:
+    def check() -> Row:
         with torch.no_grad():
             wanted = peer()
             error = float(((ours() - wanted).norm(dim=1) / wanted.norm(dim=1)).mean())
         assert error < 0.025, f"relative error {error:.4f}"
+        return {"relative_error": error}
 
     return Case(
         f"int8, d{width} L{depth}, forward, against float32 of {'oneDNN' if has_onednn else 'torch as it is'}",

@@ -12,7 +12,30 @@ _HEADER = (
     "| case | work | median [min, max] | unit | goal | reached | of GEMM | ours ms | peer ms | ours MiB | peer MiB |",
     "|---|---|---|---|---|---|---|---|---|---|---|",
 )
-_COLUMNS = ("work", "unit", "goal", "is_reached", "rounds", "floor_share", "gate", "is_gate_kept")
+_COLUMNS = (
+    *(
+        "case",
+        "work",
+        "unit",
+        "value",
+        "value_min",
+        "value_max",
+        "goal",
+        "is_reached",
+        "rounds",
+        "gate",
+        "is_gate_kept",
+    ),
+    *(
+        "floor_share",
+        "ours_ms",
+        "peer_ms",
+        "ours_peak_mib",
+        "peer_peak_mib",
+        "largest_difference",
+        "relative_error",
+    ),
+)
 _WITHOUT_NUMBER = ("skipped", "failed")
 
 

@@ -44,6 +44,11 @@ def test_calls_are_interleaved_in_rotating_order_and_rendered():
     assert "* nested: skipped, no such package" in table
 
 
+def test_what_a_check_finds_is_in_the_row():
+    case = Case("sums", lambda: 0, lambda: 0, lambda: {"largest_difference": 1e-6}, 0.0, "nothing")
+    assert case.measure(ONCE)["largest_difference"] == 1e-6
+
+
 def test_gates_are_lower_bounds_of_ratios_and_upper_bounds_of_costs():
     assert summary("a", "", "times as fast", [2.5], 3.0, 2.3)["is_gate_kept"]
     assert not summary("a", "", "times as fast", [2.2], 3.0, 2.3)["is_gate_kept"]
