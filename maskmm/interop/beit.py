@@ -52,6 +52,7 @@ def translate(public: PublicModel) -> Translation:
     fields = public.fields
     weights = renamed(public.weights, _RENAMES)
     has_head = "lm_head.weight" in weights
+    fields.tell_missing_head(has_head)
     if not has_head:
         weights = renamed(weights, ((r"^inner_norm\.", "layernorm."),))
     elif "inner_norm.weight" in weights:

@@ -53,6 +53,7 @@ def translate(public: PublicModel) -> Translation:
     weights = with_output_bias(renamed(public.weights, _RENAMES), _OUTPUT, is_tied)
     activation = fields.activation("hidden_act", "gelu")
     has_head = f"{_HEAD}.dense.weight" in weights
+    fields.tell_missing_head(has_head)
     config = encoder_config(fields, HeadConfig("dense", is_tied, activation=activation) if has_head else None)
     ignored = (*_IGNORED, *unused_output(_OUTPUT, is_tied))
     return translate_text(public, config, fields.need("vocab_size"), make_rules, weights, ignored)

@@ -31,6 +31,7 @@ def translate(public: PublicModel) -> Translation:
     is_tied = fields.get("tie_word_embeddings", False)
     # A tied head leaves at most its bias in the file; without one, an untrained tied head is that head.
     has_head = any(name.startswith("lm_head.") for name in weights)
+    fields.tell_missing_head(has_head or is_tied)
     config = _config(fields, has_head, is_tied)
     ignored = (r"classifier\..*", r"dense\..*", *((r"lm_head\.weight",) if is_tied else ()))
     return translate_text(public, config, fields.need("vocab_size"), _rules, weights, ignored)

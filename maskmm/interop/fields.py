@@ -23,6 +23,8 @@ _PLAIN: dict[str, FeedForwardKind] = {
     "silu": "silu",
     "swish": "silu",
 }
+_HEADS = ("ForMaskedLM", "ForMaskedImageModeling", "ForPreTraining", "LMHead")
+"""How classes with a head for masked positions end."""
 _GATED: dict[FeedForwardKind, FeedForwardKind] = {
     "gelu": "geglu",
     "gelu_tanh": "geglu_tanh",
@@ -96,6 +98,16 @@ class Fields:
                     f"{self.source} has {name}={self.values[name]!r}, which a TransformerConfig cannot express; "
                     "expected rope_type 'default'"
                 )
+
+    def tell_missing_head(self, has_head: bool) -> None:
+        """Warn where the configuration names a class with a head for masked positions that the weights do not hold."""
+        claimed = [str(name) for name in self.get("architectures", []) if str(name).endswith(_HEADS)]
+        if claimed and not has_head:
+            _log.warning(
+                "%s says it is a %s, but holds no head: logits come from its embeddings, untrained",
+                self.source,
+                claimed[0],
+            )
 
     def tell_attention_dropout(self, name: str) -> None:
         """Log that dropout of attention weights, which only training would notice, is left out."""

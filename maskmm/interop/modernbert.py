@@ -35,7 +35,9 @@ def translate(public: PublicModel) -> Translation:
     """
     fields = public.fields
     weights = renamed(public.weights, _RENAMES)
-    config = _config(fields, has_head="head.dense.weight" in weights and "classifier.weight" not in weights)
+    has_head = "head.dense.weight" in weights and "classifier.weight" not in weights
+    fields.tell_missing_head(has_head)
+    config = _config(fields, has_head)
     # A classifier has a head of its own under the same names.
     ignored = [r"classifier\..*", r"decoder\.weight" if config.head.is_tied else r"(?!)"]
     ignored += [r"head\..*"] if config.head.kind == "linear" else []

@@ -30,7 +30,9 @@ def translate(public: PublicModel) -> Translation:
     """
     fields = public.fields
     weights = renamed(public.weights, _RENAMES)
-    config = _config(fields, has_head="decoder.weight" in weights)
+    has_head = "decoder.weight" in weights
+    fields.tell_missing_head(has_head)
+    config = _config(fields, has_head)
     return translate_text(public, config, fields.need("vocab_size"), _rules, weights, _IGNORED)
 
 

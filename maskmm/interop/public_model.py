@@ -37,8 +37,18 @@ class PublicModel:
 
 
 def from_object(model: nn.Module, config: Mapping[str, Any], text: Any = None) -> PublicModel:
-    """A model that is built already, compiled or not; its weights are copied."""
+    """A model that is built already, compiled or not; its weights are copied.
+
+    Raises:
+        ValueError: one on the meta device.
+    """
     model = getattr(model, "_orig_mod", model)
+    empty = [name for name, tensor in model.state_dict().items() if tensor.is_meta]
+    if empty:
+        raise ValueError(
+            f"{len(empty)} weights of {type(model).__name__} are on the meta device, {empty[0]} first: it holds no "
+            "values; load its weights first"
+        )
     weights = {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
     preprocessing = getattr(model, "pretrained_cfg", None) or {}
     return PublicModel(Fields(dict(config), type(model).__name__), weights, dict(preprocessing), text)

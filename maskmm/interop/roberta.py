@@ -41,6 +41,7 @@ def translate(public: PublicModel) -> Translation:
     offset = fields.get("pad_token_id", 1) + 1
     # Its head has the exact GELU, whatever the blocks have.
     head = HeadConfig("dense", is_tied) if f"{_OUTPUT}.dense.weight" in weights else None
+    fields.tell_missing_head(head is not None)
     config = encoder_config(fields, head, offset)
     ignored = (*_IGNORED, *unused_output(_OUTPUT, is_tied))
     return translate_text(public, config, fields.need("vocab_size"), _rules, weights, ignored)

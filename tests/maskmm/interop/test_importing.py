@@ -24,7 +24,7 @@ from maskmm.interop import (
     read_public,
 )
 from maskmm.interop.fields import Fields
-from maskmm.interop.public_model import PublicModel
+from maskmm.interop.public_model import PublicModel, from_object
 from maskmm.sequence import pack
 from tests.maskmm.interop.conftest import bert_weights
 from tokenizers_vq.contract import TokenBatch
@@ -49,6 +49,15 @@ def test_what_was_loaded_and_left_out_is_told(published: Publish, caplog) -> Non
     assert "blocks.{}.attention.qkv.weight (2)" in caplog.text and "ignored: pooler.dense.bias" in caplog.text
     _, report = read_public(published())
     assert report.ignored == ("pooler.dense.bias", "pooler.dense.weight") and not report.new
+
+
+def test_a_head_that_is_not_there_is_told(published: Publish, caplog) -> None:
+    without = {name: None for name in bert_weights() if name.startswith("cls.")}
+    from_transformers(published(without, architectures=["BertModel"]))
+    from_transformers(published(architectures=["BertForMaskedLM"]))
+    assert "holds no head" not in caplog.text
+    from_transformers(published(without, architectures=["BertForMaskedLM"]))
+    assert "says it is a BertForMaskedLM, but holds no head" in caplog.text
 
 
 def test_weights_in_shards_and_in_torch_files(published: Publish) -> None:
@@ -201,6 +210,10 @@ def test_models_and_tokenizers_of_another_kind(published: Publish) -> None:
         from_timm(torch.nn.Linear(2, 2))
     with pytest.raises(ValueError, match=r"no weights called \['patch_embed.proj.weight'"):
         from_timm(published())
+    with torch.device("meta"):
+        empty = torch.nn.Linear(2, 2)
+    with pytest.raises(ValueError, match="2 weights of Linear are on the meta device, weight first"):
+        from_object(empty, {})
     with pytest.raises(ValueError, match="tokenizer of type int, expected a fast tokenizer"):
         from_transformers(published(), tokenizer=3)
 
