@@ -21,7 +21,7 @@ PREDICATES: dict[str, Callable[[Tensor, Tensor], Predicate]] = {
     "query stream": lambda order_q, order_k: permutation(order_q, order_k, sees_itself=False),
     "hybrid": lambda order_q, order_k: hybrid(order_q, order_k, sees_later=True),
 }
-PACKS = [([6, 4, 3], None), ([1], None), ([0, 130, 0, 1], None), ([128], None), ([2, 0, 3], [7, 3, 140])]
+PACKS = [([6, 4, 3], None), ([0, 130, 0, 1], None), ([2, 0, 3], [7, 3, 140])]
 
 
 @cache
@@ -48,8 +48,7 @@ def assert_equals_naive(case: Case, make: Callable[[Tensor, Tensor], Predicate],
     torch.testing.assert_close(out.double(), naive(case, q, k, v, layout, None), atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", PREDICATES)
-@pytest.mark.parametrize("window", [None, 2])
+@pytest.mark.parametrize(("name", "window"), [("permutation", None), ("query stream", 2), ("hybrid", 2)])
 @pytest.mark.parametrize(("lengths", "lengths_k"), PACKS, ids=str)
 def test_masks_equal_naive(
     name: str, window: int | None, lengths: list[int], lengths_k: list[int] | None
@@ -58,15 +57,14 @@ def test_masks_equal_naive(
     assert_equals_naive(Case(lengths, (4, 2), 16, lengths_k=lengths_k), PREDICATES[name], window)
 
 
-def test_many_kinds_of_packs_in_one_process() -> None:
-    """More than the eight that torch compiles for by itself before it gives up."""
-    for name in PREDICATES:
-        for blocks in (1, 2, 3):
-            q, k, v = (t.detach() for t in Case([100 * blocks], (1, 1), 16).tensors())
-            order = torch.arange(100 * blocks) % 5
-            layout = Case([100 * blocks]).layout(predicate=PREDICATES[name](order, order))
-            out = attend(q, k, v, layout, "flex")
-            torch.testing.assert_close(out, attend(q, k, v, layout, "dense"))
+@torch._dynamo.config.patch(recompile_limit=1)
+def test_more_kinds_of_packs_than_torch_compiles_for_by_itself() -> None:
+    """Then it gives up: eight usually, of what a process trains and validates with."""
+    for blocks in (1, 2, 3):
+        q, k, v = (t.detach() for t in Case([100 * blocks], (1, 1), 16).tensors())
+        layout = Case([100 * blocks]).layout(predicate=block_causal(torch.arange(100 * blocks) % 5))
+        out = attend(q, k, v, layout, "flex")
+        torch.testing.assert_close(out, attend(q, k, v, layout, "dense"))
 
 
 @pytest.mark.slow
