@@ -12,7 +12,7 @@ import json
 import statistics
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,6 +23,7 @@ from benchmarks.environment import environment
 from benchmarks.peaks import added_mib
 
 Row = dict[str, Any]
+_ROUNDS, _SECONDS = 9, 0.15
 _LONGEST = 20.0  # seconds of a case beyond which rounds are left out
 
 
@@ -158,7 +159,7 @@ def run(themes: Iterable[tuple[Callable[[bool], Iterable[Measurable]], Iterable[
     """
     options = _parse()
     clock = Clock(options.mode)
-    plan = Plan(clock, 3, 0.02) if options.quick else Plan(clock, 9, 0.15, has_peaks=True)
+    plan = Plan(clock, 3, 0.02) if options.quick else Plan(clock, _ROUNDS, _SECONDS, has_peaks=True)
     torch.set_num_threads(clock.threads)
     out = options.out.open("w") if options.out else None
     rows: list[Row] = []
@@ -168,6 +169,9 @@ def run(themes: Iterable[tuple[Callable[[bool], Iterable[Measurable]], Iterable[
             if (options.gates and case.gate is None) or options.only not in case.name:
                 continue
             rows.append(_measured(case, plan))
+            if options.gates and not rows[-1].get("is_gate_kept", True):
+                # Other programs may have been in the way of a few short rounds.
+                rows[-1] = _measured(case, replace(plan, rounds=_ROUNDS, seconds=_SECONDS))
             line = json.dumps(rows[-1] | shared)
             print(line, flush=True)
             if out is not None:

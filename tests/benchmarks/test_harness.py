@@ -44,6 +44,20 @@ def test_calls_are_interleaved_in_rotating_order_and_rendered():
     assert "* nested: skipped, no such package" in table
 
 
+def test_a_lost_gate_is_measured_again_in_more_rounds(tmp_path, monkeypatch):
+    measured = []
+
+    def measure(case, plan):
+        measured.append(plan.rounds)
+        return {"case": case.name, "is_gate_kept": plan.rounds > 3}
+
+    monkeypatch.setattr(Case, "measure", measure)
+    case = Case("noisy", never, never, never, 1.0, "nothing", gate=1.0)
+    status, (row,) = run_cases([case], tmp_path, monkeypatch, "--gates")
+    assert (status, measured) == (0, [3, 9]) and row["is_gate_kept"]
+    assert run_cases([case], tmp_path, monkeypatch)[0] == 0 and measured == [3, 9, 3]
+
+
 def test_what_a_check_finds_is_in_the_row():
     case = Case("sums", lambda: 0, lambda: 0, lambda: {"largest_difference": 1e-6}, 0.0, "nothing")
     assert case.measure(ONCE)["largest_difference"] == 1e-6
