@@ -313,8 +313,8 @@ class EmbeddingConfig:
         dropout: on the embedding.
         input_hidden: continuous inputs pass Linear (no bias), LayerNorm and Linear, with this width between (BEATs);
             None = one Linear.
-        has_codes_beside_inputs: a row that shows its continuous input shows its codes too; False = the input stands in
-            their place (BEiT, BEATs), in training, as a condition and for features alike.
+        has_codes_beside_inputs: a row shows its codes beside its continuous input; False = inputs stand in the place of
+            codes (BEiT, BEATs), in training, as a condition and for features alike.
 
     Raises:
         ValueError: a value out of range.

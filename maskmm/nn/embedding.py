@@ -72,18 +72,18 @@ class TokenEmbedding(nn.Module):
         return x_ND
 
     def _seen_ids(self, sequence: TokenSequence) -> Tensor:
-        """(N, Q) ids; [PAD] on rows whose input stands in the place of their codes."""
+        """(N, Q) ids; [PAD] for codes in whose place inputs stand."""
         ids = sequence.ids
-        if not self.has_codes_beside_inputs:
-            for name in sequence.inputs:
-                ids = torch.where(self._shows_input(name, sequence)[:, None], self.vocabulary.pad_id, ids)
-        return ids
+        if self.has_codes_beside_inputs or not sequence.inputs:
+            return ids
+        has_input = torch.stack([sequence.modality == self.vocabulary.index(n) for n in sequence.inputs])
+        is_code = has_input.any(dim=0)[:, None] & ~self._is_mask(sequence)
+        return torch.where(is_code, self.vocabulary.pad_id, ids)
 
-    def _shows_input(self, name: str, sequence: TokenSequence) -> Tensor:
-        """(N,) bool: rows of the modality of which nothing is masked."""
+    def _is_mask(self, sequence: TokenSequence) -> Tensor:
+        """(N, Q) bool."""
         mask_ids = self.vocabulary.mask_ids()[1:].to(sequence.ids.device, non_blocking=True)
-        is_masked = torch.isin(sequence.ids, mask_ids).any(dim=1)
-        return (sequence.modality == self.vocabulary.index(name)) & ~is_masked
+        return torch.isin(sequence.ids, mask_ids)
 
     def _project(self, name: str, value: Tensor, sequence: TokenSequence) -> Tensor:
         """Projected inputs on the modality's rows of which nothing is masked, zero elsewhere."""
@@ -106,7 +106,8 @@ class TokenEmbedding(nn.Module):
             is_mine.sum() <= value.shape[0], f"inputs of {name!r}: one row for each of its tokens"
         )
         rank = (is_mine.cumsum(0) - 1).clamp(min=0)
-        return torch.where(self._shows_input(name, sequence)[:, None], projected[rank], 0.0)
+        is_shown = is_mine & ~self._is_mask(sequence).any(dim=1)
+        return torch.where(is_shown[:, None], projected[rank], 0.0)
 
 
 def _key(name: str) -> str:

@@ -91,13 +91,19 @@ def test_codes_are_seen_beside_inputs_without_the_wrapper() -> None:
     assert not torch.allclose(first, second)
 
 
-def test_a_model_of_inputs_alone_sees_no_codes_wherever_it_is_used() -> None:
+@pytest.mark.parametrize("num_codebooks", [1, 2])
+def test_a_model_of_inputs_alone_sees_no_codes_wherever_it_is_used(num_codebooks: int) -> None:
     """Training with codes taken away and features with codes given are the same function."""
     options = EmbeddingConfig(has_codes_beside_inputs=False)
+    levels = Modality("image", TokenSpec(11, num_codebooks, ("y", "x"), (2, 3)))
     torch.manual_seed(0)
-    model = MaskedTransformer(Vocabulary([IMAGE]), replace(config(image=4), embedding=options)).double()
+    model = MaskedTransformer(Vocabulary([levels]), replace(config(image=4), embedding=options)).double()
+
+    def codes(seed: int) -> list[dict[str, Tensor]]:
+        return [{"image": c["image"].expand(2, 3, num_codebooks)} for c in images(4, seed)]
+
     first, second = (
-        pack(TokenBatch.from_samples(images(4, seed), [IMAGE], inputs=patches(4)), model.vocabulary)
+        pack(TokenBatch.from_samples(codes(seed), [levels], inputs=patches(4)), model.vocabulary)
         for seed in (0, 1)
     )
     assert torch.equal(model(first), model(second))
