@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import statistics
+import subprocess
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -68,6 +70,17 @@ class Setting:
         peak = torch.cuda.max_memory_allocated() / 2**30
         torch.cuda.reset_peak_memory_stats()
         return round(peak, 2)
+
+    def busy_mhz(self, call: Callable[[int], object], repeats: int) -> int | None:
+        """The GPU's clock while `repeats` calls are under way; None without a GPU that tells it."""
+        if not self.is_cuda or shutil.which("nvidia-smi") is None:
+            return None
+        for index in range(repeats):
+            call(index)
+        query = ["nvidia-smi", "--query-gpu=clocks.sm", "--format=csv,noheader,nounits"]
+        told = subprocess.run(query, capture_output=True, text=True, check=False).stdout.split()
+        self.wait()
+        return int(told[0]) if told and told[0].isdecimal() else None
 
     def seconds(self, call: Callable[[int], object], repeats: int) -> float:
         """Wall seconds of one call(i) among `repeats` without a pause between them."""

@@ -155,7 +155,7 @@ def throughput(name: str, trainer: Trainer, batches: list[MaskedSequence], round
     setting, model = trainer.setting, trainer.model
     repeats = setting.pick(3 * len(batches), 1)
     call: Callable[[int], None] = lambda index: trainer.step(batches[index % len(batches)])  # noqa: E731
-    setting.seconds(call, setting.pick(8, 1))
+    setting.seconds(call, setting.pick(20, 1))
     setting.peak_gib()
     median, best, worst = rounds_of(lambda: setting.seconds(call, repeats), rounds)
     tokens = sum(int(_real_lengths(b).sum()) for b in batches) / len(batches)
@@ -172,6 +172,7 @@ def throughput(name: str, trainer: Trainer, batches: list[MaskedSequence], round
         "mflop_per_token": round(formula / 1e6),
         "rows": batches[0].inputs.num_rows,
         "fill": round(tokens / batches[0].inputs.num_rows, 4),
+        "sm_mhz": setting.busy_mhz(call, len(batches)),
         "peak_gib": setting.peak_gib(),
     }
 

@@ -90,3 +90,20 @@ def test_without_a_gpu_only_toy_sizes_run(monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "argv", ["gpu", "--section", "lookup", "--out", str(tmp_path / "rows.jsonl")])
     with pytest.raises(SystemExit, match="--tiny"):
         gpu.main()
+
+
+@pytest.mark.parametrize(("told", "mhz"), [("1980\n1200\n", 1980), ("[N/A]\n", None), ("", None)])
+def test_the_clock_is_read_while_calls_are_under_way(told, mhz, monkeypatch):
+    order = []
+    setting = Setting(torch.device("cuda"))
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: order.append("wait"))
+    monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
+
+    def query(command, **options):
+        order.append("query")
+        return subprocess.CompletedProcess(command, 0, stdout=told)
+
+    monkeypatch.setattr(subprocess, "run", query)
+    assert setting.busy_mhz(order.append, 2) == mhz
+    assert order == [0, 1, "query", "wait"]
+    assert Setting(torch.device("cpu")).busy_mhz(order.append, 2) is None
