@@ -24,6 +24,8 @@ from maskmm.pipeline import Pipeline
 from maskmm.vocabulary import Vocabulary
 
 _TOKEN_NAMES = {"[CLS]": "cls_token", "[SEP]": "sep_token", "[MASK]": "mask_token"}
+_UNPLACED_NAMES = {"unk_token": ("[UNK]", "<unk>"), "pad_token": ("[PAD]", "<pad>")}
+"""Special tokens that packing never places, by their usual names, the likeliest first."""
 
 
 @dataclass(frozen=True)
@@ -158,11 +160,9 @@ def _write_tokenizer(pipeline: Pipeline, folder: Path, has_token_types: bool) ->
         if special in aliases:
             settings[key] = pieces.id_to_token(aliases[special][1])
     known = pieces.get_vocab(with_added_tokens=True)
-    for name, key in (("[UNK]", "unk_token"), ("[PAD]", "pad_token")):
-        if name in known:
-            settings[key] = name
+    settings |= {key: name for key, names in _UNPLACED_NAMES.items() for name in names[::-1] if name in known}
     settings["model_max_length"] = tokenizer.spec.max_tokens + pipeline.vocabulary.num_special_rows
     (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=2) + "\n")
     ids = {f"{key}_id": aliases[name][1] for name, key in _TOKEN_NAMES.items() if name in aliases}
-    ids |= {"pad_token_id": known["[PAD]"]} if "[PAD]" in known else {}
+    ids |= {"pad_token_id": known[settings["pad_token"]]} if "pad_token" in settings else {}
     return {key: value for key, value in ids.items() if key != "mask_token_id"}

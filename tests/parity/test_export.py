@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from tokenizers import Tokenizer as Pieces
+from tokenizers import models, pre_tokenizers, processors
 
 from maskmm.interop import export_transformers, from_transformers
 from maskmm.interop import modernbert as translation
@@ -98,6 +100,20 @@ def test_plain_encoders(kind: str, tokenizer, tmp_path: Path) -> None:
             m.eval()(batch["input_ids"], batch["attention_mask"]).last_hidden_state for m in (theirs, model)
         ]
     torch.testing.assert_close(*hidden, atol=TOLERANCE, rtol=0)
+
+
+def test_special_tokens_of_other_names(tmp_path: Path) -> None:
+    pieces = Pieces(
+        models.WordLevel({"<s>": 0, "<pad>": 1, "</s>": 2, "<unk>": 3, "a": 4, "<mask>": 5}, "<unk>")
+    )
+    pieces.pre_tokenizer = pre_tokenizers.Whitespace()
+    pieces.add_special_tokens(["<s>", "<pad>", "</s>", "<unk>", "<mask>"])
+    pieces.post_processor = processors.BertProcessing(("</s>", 2), ("<s>", 0))
+    tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=pieces, mask_token="<mask>")
+    export_transformers(from_transformers(bert(pad_token_id=1), tokenizer), tmp_path / "out", "bert")
+    again = transformers.AutoTokenizer.from_pretrained(tmp_path / "out")
+    assert again(["a <mask> b", "a"], padding=True)["input_ids"] == [[0, 4, 5, 3, 2], [0, 4, 2, 1, 1]]
+    assert transformers.AutoConfig.from_pretrained(tmp_path / "out").pad_token_id == 1
 
 
 @pytest.mark.parametrize("kind", ["bert", "modernbert"])
