@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -13,11 +14,14 @@ from torch import Tensor
 from datamodules.plan import BatchPlan
 from tokenizers_vq.contract import TokenBudget
 
+_log = logging.getLogger(__name__)
+
 _KEPT_BACK = (
     2  # packs' worth of rows that wait for the next buffer, so that the last packs have a choice, too
 )
 _AT_RANDOM = 2  # samples are taken in drawn order while the gap is larger than this many of the longest
 _REMEMBERED = 8  # cursors
+_FULL = 0.95  # share of real rows in a pack below which its budget is worth a word
 
 
 def fill_packs(lengths: Sequence[int], budget: TokenBudget) -> tuple[list[list[int]], list[int]]:
@@ -133,8 +137,24 @@ class PackPlan:
         rows = self.count_rows(draws)
         self._check(draws, rows)
         packs, left = fill_packs(rows.tolist(), self.budget)
+        if here == self.start:
+            self._warn_of_gaps(rows, packs)
         self._packs, self._first = [draws[torch.tensor(pack)] for pack in packs], here.pack
         self._cursors.append(PackCursor(here.buffer + 1, here.pack + len(packs), tuple(draws[left].tolist())))
+
+    def _warn_of_gaps(self, rows: Tensor, packs: list[list[int]]) -> None:
+        """Say so where packs have as many samples as they may long before they are full."""
+        num_rows = sum(int(rows[pack].sum()) for pack in packs)
+        share = num_rows / max(len(packs) * self.budget.rows, 1)
+        num_bound = sum(len(pack) == self.budget.samples for pack in packs)
+        if packs and share < _FULL and num_bound:
+            needed = self.budget.rows * sum(map(len, packs)) // num_rows + 1
+            _log.warning(
+                "packs of the token budget are %.0f %% full: %d of %d have samples=%d before rows=%d; samples of %d "
+                "rows on average want budget.samples of %d and more",
+                *(100 * share, num_bound, len(packs), self.budget.samples, self.budget.rows),
+                *(num_rows // sum(map(len, packs)), needed),
+            )
 
     def _check(self, draws: Tensor, rows: Tensor) -> None:
         longest = int(rows.argmax())

@@ -56,6 +56,25 @@ def fill(batch: MaskedSequence, budget: TokenBudget) -> MaskedSequence:
     )
 
 
+def check_window(window: int | None, budget: TokenBudget) -> None:
+    """Refuse local layers that see every row that a pack may give a sample.
+
+    Args:
+        window: rows that they see to each side; None = there are none.
+        budget: shape of a pack.
+
+    Raises:
+        ValueError: a window larger than the budget.
+    """
+    bound = min(budget.rows, budget.longest or budget.rows)
+    if window is not None and window > bound:
+        raise ValueError(
+            f"window={window} is larger than the token budget of rows={budget.rows}, longest={budget.longest}: a "
+            f"sample has at most {bound} rows, and local layers would see them all; take window=None, or raise the "
+            "budget"
+        )
+
+
 def segment_capacity(sequence: TokenSequence, budget: TokenBudget) -> int:
     """Rows of the filled table of segments."""
     # Length labels take the place of their modality's segment.

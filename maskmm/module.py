@@ -13,6 +13,7 @@ from torch import Tensor
 
 from maskmm.checkpoint.warm_start import WarmStart, freeze, read_model, take_over
 from maskmm.compiling import Answer, CompileConfig, CompiledAnswer, answer, check_compiles
+from maskmm.filling import check_window
 from maskmm.half_precision import check_half_precision_on_cpu
 from maskmm.masking.base import MaskedSequence, part_names
 from maskmm.model import MaskedTransformer, TransformerConfig
@@ -22,7 +23,7 @@ from maskmm.objectives.cross_entropy import MaskedCrossEntropy, total_loss
 from maskmm.optim import OptimConfig, build_optimizer, warmup_cosine
 from maskmm.packing import build_vocabulary
 from maskmm.vocabulary import Vocabulary
-from tokenizers_vq.contract import Key, Modality, ModalitySource, load_tokenizer
+from tokenizers_vq.contract import Key, Modality, ModalitySource, TokenBudget, load_tokenizer
 
 
 class MaskedModule(lightning.LightningModule):
@@ -119,9 +120,12 @@ class MaskedModule(lightning.LightningModule):
         return {source.name: load_tokenizer(source.tokenizer).fingerprint() for source in self.sources}
 
     def setup(self, stage: str) -> None:
-        """Refuse half precision on a CPU that only emulates it, whoever made the Trainer."""
+        """Refuse half precision on a CPU that only emulates it, and a window larger than the data's token budget."""
         if self.trainer.strategy.root_device.type == "cpu":
             check_half_precision_on_cpu(self.trainer.precision)
+        budget = getattr(getattr(self.trainer, "datamodule", None), "budget", None)
+        if isinstance(budget, TokenBudget):
+            check_window(self.model.config.attention.window, budget)
 
     def forward(self, batch: MaskedSequence) -> Tensor:
         """(N, D) features of a batch's inputs."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 
 import pytest
 import torch
@@ -119,6 +120,20 @@ def test_going_on_from_a_cursor_does_not_walk_from_the_start() -> None:
 def test_it_travels_to_workers() -> None:
     copied = pickle.loads(pickle.dumps(plan_of()))
     assert torch.equal(copied.draws(9), plan_of().draws(9))
+
+
+def test_a_budget_of_too_few_samples_is_named_once(caplog: pytest.LogCaptureFixture) -> None:
+    plan_of(10, 90, rows=1024, samples=200).draws(9)
+    assert not caplog.records
+    plan = plan_of(10, 90, rows=1024, samples=4)
+    fill = sum(int(plan.count_rows(plan.draws(pack)).sum()) for pack in range(30)) / (30 * 1024)
+    assert fill < 0.4
+    (record,) = caplog.records
+    assert re.fullmatch(
+        r"packs of the token budget are \d\d % full: (\d+) of \1 have samples=4 before rows=1024; samples of \d\d rows "
+        r"on average want budget.samples of \d\d and more",
+        record.getMessage(),
+    )
 
 
 def test_a_sample_longer_than_the_budget_is_named() -> None:

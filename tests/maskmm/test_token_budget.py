@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,11 @@ from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheck
 from datamodules.tokens import PairedTokens
 from maskmm.masking.any_to_any import AnyToAnyMasking
 from maskmm.masking.base import MaskedSequence
+from maskmm.nn.config import AttentionConfig
 from maskmm.packing import Packer
 from tests.maskmm.test_filling import shapes
 from tests.maskmm.test_resume import PowerCut, same
-from tests.maskmm.training import COUNTS, build_data, build_module, build_trainer, write_toy_data
+from tests.maskmm.training import COUNTS, TINY, build_data, build_module, build_trainer, write_toy_data
 from tokenizers_vq.contract import Key, ModalitySource, TokenBatch, TokenBudget
 
 ROWS = 96
@@ -147,6 +149,22 @@ def test_steps_need_a_pack_for_each_rank_and_part(sources: list[ModalitySource],
         ValueError, match="batch_size=2 packs a step, but 1 ranks and accumulate_grad_batches=1"
     ):
         build_trainer(tmp_path).fit(build_module(sources), packed_data(tmp_path, sources, batch_size=2))
+
+
+@pytest.mark.parametrize(("window", "longest"), [(97, None), (41, 40)])
+def test_a_window_larger_than_the_budget_is_refused(
+    sources: list[ModalitySource], tmp_path: Path, window: int, longest: int | None
+) -> None:
+    def fit(window: int) -> None:
+        config = replace(TINY, attention=AttentionConfig(num_heads=2, window=window))
+        data = packed_data(tmp_path, sources, budget=TokenBudget(ROWS, 32, longest=longest))
+        build_trainer(tmp_path, max_steps=1).fit(build_module(sources, transformer=config), data)
+
+    with pytest.raises(
+        ValueError, match=f"window={window} is larger than the token budget of rows=96, longest="
+    ):
+        fit(window)
+    fit(window - 1)
 
 
 class CodesDecide:
