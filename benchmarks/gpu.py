@@ -25,13 +25,13 @@ from typing import Any
 _SECTIONS = {
     "ceilings": ("ceilings", 40),
     "training": ("training", 230),
-    "cudnn": ("cudnn", 70),
     "padded": ("padded", 150),
     "parity": ("parity", 40),
-    "decoding": ("decoding", 90),
     "lookup": ("lookup", 30),
+    "decoding": ("decoding", 90),
     "flattened": ("flattened", 90),
     "latency": ("decoding", 70),
+    "cudnn": ("cudnn", 80),
     "variants": ("variants", 120),
 }
 _LEAST = 20  # seconds under which no section is started
