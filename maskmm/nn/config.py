@@ -188,7 +188,7 @@ class PositionConfig:
         size: rows of the absolute table.
         offset: first row of the absolute table in use (RoBERTa: 2).
         bias: what is added to attention scores: "alibi" (Press et al., 2022), "bucketed" distances (Raffel et al.,
-            T5, 2020), "gated_bucketed" (Chi et al., 2022; WavLM, BEATs), "table_2d" (BEiT), or None.
+            T5, 2020), "gated_bucketed" (Chi et al., XLM-E, 2022; BEATs), "table_2d" (BEiT), or None.
         is_bias_shared: all layers share one table; False = one each.
         num_buckets, max_distance: of bucketed biases; distances from max_distance on share a bucket.
         conv_kernel: odd or even width of convolutional positions (wav2vec 2.0, BEATs), or None.

@@ -1,4 +1,7 @@
-"""Gates of a positional bias by the query's content (Chi et al., XLM-E, 2022; WavLM; BEATs)."""
+"""Gates of a positional bias by the query's content (Chi et al., XLM-E, 2022; Chen et al., BEATs, 2023).
+
+WavLM's formula is the same, of the layer's input instead of its queries.
+"""
 
 from __future__ import annotations
 
