@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
 
 from maskmm.interop.fields import Fields
+from maskmm.interop.output_layer import output_rules, unused_output, with_output_bias
 from maskmm.interop.public_model import PublicModel
 from maskmm.interop.rules import Rule, linear, renamed, rows_from, same, stacked
 from maskmm.interop.translation import TEXT, Translation, margins, translate_text
@@ -57,40 +57,6 @@ def translate(public: PublicModel) -> Translation:
     config = encoder_config(fields, HeadConfig("dense", is_tied, activation=activation) if has_head else None)
     ignored = (*_IGNORED, *unused_output(_OUTPUT, is_tied))
     return translate_text(public, config, fields.need("vocab_size"), make_rules, weights, ignored)
-
-
-def with_output_bias(weights: Mapping[str, Tensor], output: str, is_tied: bool) -> dict[str, Tensor]:
-    """Weights with the bias of the output under the name in use: beside the tied layer, or inside a layer of its own.
-
-    Files have either name, or both; of an untied layer the outer one is not used where the inner is there.
-
-    Args:
-        weights: theirs.
-        output: prefix of the output layer's names.
-        is_tied: its weight is the table of word embeddings.
-    """
-    used, other = _output_biases(output, is_tied)
-    if used in weights or other not in weights:
-        return dict(weights)
-    return {used if name == other else name: tensor for name, tensor in weights.items()}
-
-
-def unused_output(output: str, is_tied: bool) -> list[str]:
-    """Patterns of the output layer's names that only repeat others; for the arguments see `with_output_bias`."""
-    names = [_output_biases(output, is_tied)[1], *([f"{output}.decoder.weight"] if is_tied else [])]
-    return [re.escape(name) for name in names]
-
-
-def output_rules(output: str, is_tied: bool, margins: tuple[int, int]) -> list[Rule]:
-    """The output layer of BERT and RoBERTa; for the arguments see `with_output_bias` and `rows_from`."""
-    rules = [rows_from("head_bias", _output_biases(output, is_tied)[0], margins)]
-    return rules if is_tied else [*rules, rows_from("head_weight", f"{output}.decoder.weight", margins)]
-
-
-def _output_biases(output: str, is_tied: bool) -> tuple[str, str]:
-    """Name of the bias that is used, and its other name."""
-    outer, inner = f"{output}.bias", f"{output}.decoder.bias"
-    return (outer, inner) if is_tied else (inner, outer)
 
 
 def encoder_config(fields: Fields, head: HeadConfig | None, offset: int = 0) -> TransformerConfig:

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from maskmm.interop.bert import (
-    encoder_config,
-    encoder_rules,
-    output_rules,
-    unused_output,
-    with_output_bias,
-)
+from maskmm.interop.bert import encoder_config, encoder_rules
+from maskmm.interop.output_layer import output_rules, unused_output, with_output_bias
 from maskmm.interop.public_model import PublicModel
 from maskmm.interop.rules import Rule, linear, renamed
 from maskmm.interop.translation import TEXT, Translation, margins, translate_text

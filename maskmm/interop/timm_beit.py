@@ -37,9 +37,9 @@ def shape_of(model: nn.Module) -> dict[str, Any]:
     Raises:
         ValueError: another architecture.
     """
-    if "Beit" not in [cls.__name__ for cls in type(model).__mro__]:
-        raise ValueError(f"{type(model).__name__}, expected a BEiT of timm (timm.models.beit.Beit)")
-    beit: Any = model
+    beit: Any = getattr(model, "_orig_mod", model)
+    if "Beit" not in [cls.__name__ for cls in type(beit).__mro__]:
+        raise ValueError(f"{type(beit).__name__}, expected a BEiT of timm (timm.models.beit.Beit)")
     block = beit.blocks[0]
     return {
         "num_heads": block.attn.num_heads,

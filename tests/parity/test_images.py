@@ -153,7 +153,7 @@ def test_timm_beit(options: dict) -> None:
     shape = {"img_size": 24, "patch_size": 8, "embed_dim": 32, "depth": 3, "num_heads": 4, "num_classes": 5}
     defaults = {"use_abs_pos_emb": False}
     theirs = stir(timm.models.beit.Beit(**shape | defaults | options))
-    pipeline = from_timm(theirs)
+    pipeline = from_timm(torch.compile(theirs))
     size = theirs.patch_embed.img_size
     images = IMAGES.new_empty(3, options.get("in_chans", 3), *size).uniform_(
         generator=torch.Generator().manual_seed(5)
