@@ -94,7 +94,8 @@ def translate(public: PublicModel) -> Translation:
     if kind not in _TRANSFORMERS:
         named = f"model_type={kind!r}" if kind is not None or not timm_name else f"architecture={timm_name!r}"
         raise ValueError(
-            f"{fields.source} has {named}, expected a model_type among {sorted(_TRANSFORMERS)}, or a BEiT of timm"
+            f"{fields.source} has {named}, expected a model_type among {sorted(_TRANSFORMERS)}, or a BEiT of timm; a "
+            "config.json that is older than the field can be given it"
         )
     return _TRANSFORMERS[kind](public)
 

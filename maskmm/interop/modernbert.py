@@ -58,6 +58,9 @@ def _config(fields: Fields, has_head: bool) -> TransformerConfig:
         activation=fields.activation("classifier_activation", "gelu"),
         has_dense_bias=fields.get("classifier_bias", False),
     )
+    rotary = _base(fields, _GLOBAL, "global_rope_theta", 160_000.0)
+    # Null is as in global layers, and no word is the default.
+    local_default = rotary if "local_rope_theta" in fields.values else 10_000.0
     return TransformerConfig(
         width=fields.need("hidden_size"),
         depth=depth,
@@ -82,8 +85,8 @@ def _config(fields: Fields, has_head: bool) -> TransformerConfig:
         ),
         positions=PositionConfig(
             source="sample",
-            rotary=_base(fields, _GLOBAL, "global_rope_theta", 160_000.0),
-            local_base=_base(fields, _LOCAL, "local_rope_theta", 10_000.0) if window is not None else None,
+            rotary=rotary,
+            local_base=None if window is None else _base(fields, _LOCAL, "local_rope_theta", local_default),
             learned=None,
         ),
         residual=ResidualConfig(dropout=dropout),

@@ -155,7 +155,7 @@ def test_missing_and_extra_weights_are_named(published: Publish) -> None:
     ("options", "message"),
     [
         ({"model_type": "gpt2"}, "model_type='gpt2', expected a model_type among .*'bert'"),
-        ({"model_type": None}, "model_type=None, expected"),
+        ({"model_type": None}, "model_type=None, expected .* older than the field can be given it"),
         ({"model_type": None, "architecture": "vit_base"}, "architecture='vit_base', expected"),
         ({"position_embedding_type": "relative_key"}, "_type='relative_key', which a Trans.* 'absolute'"),
         ({"hidden_act": "mish"}, "hidden_act='mish', which a TransformerConfig cannot express"),
@@ -216,6 +216,21 @@ def test_models_and_tokenizers_of_another_kind(published: Publish) -> None:
         from_object(empty, {})
     with pytest.raises(ValueError, match="tokenizer of type int, expected a fast tokenizer"):
         from_transformers(published(), tokenizer=3)
+
+
+@pytest.mark.parametrize(
+    ("told", "bases"),
+    [
+        ({}, (160_000.0, 10_000.0)),
+        ({"global_rope_theta": 500.0}, (500.0, 10_000.0)),
+        ({"global_rope_theta": 500.0, "local_rope_theta": None}, (500.0, 500.0)),
+        ({"global_rope_theta": 500, "rope_parameters": {"full_attention": {"rope_type": "default"}}}, (500.0, 1e4)),
+        ({"rope_parameters": {"sliding_attention": {"rope_theta": 20}}, "rope_scaling": None}, (160_000.0, 20.0)),
+    ],
+)  # fmt: skip
+def test_bases_of_old_and_new_modernberts(told: dict, bases: tuple[float, float]) -> None:
+    config = modernbert.translate(PublicModel(Fields(MODERN | told, "the model"), {})).config
+    assert (config.positions.rotary, config.positions.local_base) == bases
 
 
 def test_tensors_that_a_configuration_cannot_take_apart() -> None:
