@@ -50,10 +50,10 @@ class PublicVocabulary:
             _normalise_as_told(pieces, settings)
         elif (folder / "vocab.txt").is_file():
             settings = {"cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]"} | settings
-            pieces = _word_pieces(folder / "vocab.txt", settings)
+            pieces = _with_added(_word_pieces(folder / "vocab.txt", settings), folder)
         elif (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file():
             settings = {"cls_token": "<s>", "sep_token": "</s>", "mask_token": "<mask>"} | settings
-            pieces = _byte_pairs(folder, settings)
+            pieces = _with_added(_byte_pairs(folder, settings), folder)
         else:
             raise ValueError(
                 f"{folder} has no vocabulary; expected tokenizer.json, vocab.txt, or vocab.json and merges.txt"
@@ -173,6 +173,17 @@ def _byte_pairs(folder: Path, settings: Mapping[str, Any]) -> Pieces:
     # The mask stands for a word with the space before it.
     pieces.add_special_tokens([cls[0], sep[0], AddedToken(mask[0], lstrip=True, normalized=False)])
     pieces.post_processor = processors.RobertaProcessing(sep, cls, add_prefix_space=has_prefix)
+    return pieces
+
+
+def _with_added(pieces: Pieces, folder: Path) -> Pieces:
+    """The tokenizer with what was added to its vocabulary, a file beside it: name -> code, after the others."""
+    path = folder / "added_tokens.json"
+    added = _read_json(path) if path.is_file() else {}
+    pieces.add_tokens([name for name, _ in sorted(added.items(), key=lambda item: item[1])])
+    other = {name: code for name, code in added.items() if pieces.token_to_id(name) != code}
+    if other:
+        raise ValueError(f"{path} adds {other}, which do not follow the codes of the vocabulary beside it")
     return pieces
 
 

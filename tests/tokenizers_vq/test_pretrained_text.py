@@ -105,6 +105,15 @@ def test_settings_overrule_the_normalisation_of_a_definition_file(bert_folder: P
     assert text(bert_folder).encode(["THE cät"])[0][:, 0].tolist() == [1, 6]
 
 
+def test_tokens_that_were_added_to_a_vocabulary(bert_folder: Path) -> None:
+    (bert_folder / "added_tokens.json").write_text('{"[E2]": 15, "[E1]": 14}')
+    codes = text(bert_folder).encode(["the [E1] cat [E2]"])[0]
+    assert codes[:, 0].tolist() == [5, 14, 6, 15]
+    (bert_folder / "added_tokens.json").write_text('{"[E1]": 20}')
+    with pytest.raises(ValueError, match=r"adds \{'\[E1\]': 20\}, which do not follow"):
+        text(bert_folder)
+
+
 def test_special_tokens_that_settings_describe(bert_folder: Path) -> None:
     named = {"unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]"}
     described = {role: {"content": name, "lstrip": False} for role, name in named.items()}
