@@ -9,6 +9,7 @@ import torch
 from tokenizers import Tokenizer as Pieces
 from tokenizers import decoders, models, pre_tokenizers, processors
 
+from maskmm import Edit
 from maskmm.checkpoint import save_checkpoint
 from maskmm.interop import from_transformers
 from maskmm.pipeline import load
@@ -77,6 +78,16 @@ def test_features_and_masks_through_the_front_door(bert, tmp_path: Path) -> None
         ValueError, match="has 23 pieces, expected at most 22, as many as the model has positions"
     ):
         pipeline.extract_features({"text": ["the " * 23]})
+
+
+def test_a_mask_is_filled_as_by_transformers(bert) -> None:
+    model, tokenizer, folder = bert
+    batch = tokenizer("the [MASK] sat", return_tensors="pt")
+    with torch.no_grad():
+        ids = batch["input_ids"].where(batch["input_ids"] != 4, model(**batch).logits.argmax(-1))[0]
+    edit = Edit(media=["the [MASK] sat"], is_unknown=[torch.tensor([False, True, False])])
+    filled = from_transformers(folder).generate({}, ["text"], edit={"text": edit}, temperature=0.0)
+    assert filled.codes["text"][0][:, 0].tolist() == ids[1:-1].tolist()
 
 
 def test_a_roberta_tokenizer_of_its_own_files(tmp_path: Path) -> None:
