@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from maskmm.vocabulary import Vocabulary
 from tokenizers_vq.contract import Modality, Tokenizer, TokenSpec
 from tokenizers_vq.contract.tokenizer import find_class
 
+_log = logging.getLogger(__name__)
 TEXT = "text"
 _MOST_NAMED = 12
 """Weights in an error about shapes; where a width is wrong, every weight is."""
@@ -130,6 +132,11 @@ def translate_text(
     assert config.longest is not None
     tokenizer = text_tokenizer(public.text, codebook_size, config.longest)
     vocabulary = text_vocabulary(codebook_size, config.longest, tokenizer)
+    if tokenizer is not None and "[MASK]" not in tokenizer.specials:
+        _log.warning(
+            "the tokenizer of %s names no mask: hidden tokens are zero vectors until they are trained",
+            public.fields.source,
+        )
     return Translation(
         config=config,
         vocabulary=vocabulary,

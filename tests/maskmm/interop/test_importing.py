@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
+from tokenizers import Tokenizer as Pieces
 
 from maskmm.checkpoint import hub
 from maskmm.interop import (
@@ -28,6 +29,7 @@ from maskmm.interop.public_model import PublicModel, from_object
 from maskmm.sequence import pack
 from tests.maskmm.interop.conftest import bert_weights
 from tokenizers_vq.contract import TokenBatch
+from tokenizers_vq.public_vocabulary import PublicVocabulary
 
 Publish = Callable[..., Path]
 
@@ -58,6 +60,17 @@ def test_a_head_that_is_not_there_is_told(published: Publish, caplog) -> None:
     assert "holds no head" not in caplog.text
     from_transformers(published(without, architectures=["BertForMaskedLM"]))
     assert "says it is a BertForMaskedLM, but holds no head" in caplog.text
+
+
+def test_a_tokenizer_without_a_mask_is_told(published: Publish, caplog) -> None:
+    folder = published()
+    pieces = Pieces.from_str(PublicVocabulary.read(folder).definition)
+    from_transformers(folder)
+    assert "names no mask" not in caplog.text
+    definition = pieces.to_str().replace("[MASK]", "[HOLE]")
+    (folder / "tokenizer.json").write_text(definition)
+    assert "[MASK]" not in from_transformers(folder).vocabulary.aliases
+    assert "names no mask: hidden tokens are zero vectors" in caplog.text
 
 
 def test_weights_in_shards_and_in_torch_files(published: Publish) -> None:
