@@ -75,9 +75,9 @@ def _check_shapes(q_NHK: Tensor, k_MGK: Tensor, v_MGK: Tensor) -> None:
 
 
 def _to_autocast_dtype(*tensors: Tensor) -> tuple[Tensor, ...]:
-    # Under autocast, norms and rotary leave float32; the kernels want what the Linears produce.
+    # Under autocast, norms and rotary leave float32; the kernels want what the Linears produce (float64 stays).
     device_type = tensors[0].device.type
-    if torch.is_autocast_enabled(device_type):
+    if torch.is_autocast_enabled(device_type) and tensors[0].dtype != torch.float64:
         dtype = torch.get_autocast_dtype(device_type)
         return tuple(t.to(dtype) for t in tensors)
     return tensors

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -39,5 +41,8 @@ def backward(
 
 
 def _scores(q: Tensor, k: Tensor, bias: Tensor | None) -> Tensor:
-    scores = (q @ k.mT).to(accumulator(q)) * q.shape[-1] ** -0.5
+    scale = q.shape[-1] ** -0.5
+    # The larger part of it, a power of two, before: products of float16 overflow, and this rounds nothing.
+    before = 2.0 ** math.floor(math.log2(scale))
+    scores = ((q * before) @ k.mT).to(accumulator(q)) * (scale / before)
     return scores if bias is None else scores + bias

@@ -6,14 +6,18 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+import torch._dynamo.testing
 from torch import Tensor
 
 from maskmm.nn.attention import attend
 from maskmm.nn.backends.base import Call
 from maskmm.nn.backends.choice import choose
+from maskmm.nn.bias.alibi import Alibi
+from maskmm.nn.bias.base import BoundBias
 from maskmm.nn.cache import KeyValueCache
 from maskmm.nn.layout import AttentionLayout, Predicate
 from maskmm.nn.structure import block_causal, hybrid, permutation
+from tokenizers_vq.contract.described import path_of
 
 pytestmark = pytest.mark.gpu
 
@@ -243,6 +247,32 @@ def test_compiled_layers_neither_break_nor_compile_again() -> None:
         (got,) = torch.autograd.grad(out.float().square().sum(), project.weight)
         (want,) = torch.autograd.grad(expected.float().square().sum(), project.weight)
         assert relative(got, want) < 3e-2
+    assert counter.frame_count == 1
+
+
+@pytest.mark.parametrize("has_bias", [False, True])
+def test_compiled_layers_that_read_lengths(has_bias: bool) -> None:
+    """float32, and an additive bias: operators that are given copies of the offsets in the host's memory."""
+    project = torch.nn.Linear(128, 384, device="cuda")
+    table = torch.full((1, 4), 0.1, device="cuda")
+    counter = torch._dynamo.testing.CompileCounterWithBackend("inductor")
+
+    def layers(x: Tensor, cu: Tensor) -> Tensor:
+        layout = AttentionLayout.build(cu, max_length=512)
+        bias = BoundBias(path_of(Alibi), torch.arange(512, device="cuda")[:, None], table)
+        for _ in range(2):
+            q, k, v = project(x).view(-1, 12, 32).split([4, 4, 4], dim=1)
+            x = x + attend(q, k, v, layout, bias=bias if has_bias else None).flatten(1)
+        return x
+
+    compiled = torch.compile(layers, fullgraph=True, backend=counter)
+    for lengths in ([512, 0, 0], [100, 100, 312], [1, 64, 447]):
+        x = torch.randn(512, 128, device="cuda")
+        out, expected = compiled(x, offsets(lengths)), layers(x, offsets(lengths))
+        assert relative(out, expected) < 1e-4
+        (got,) = torch.autograd.grad(out.square().sum(), project.weight)
+        (want,) = torch.autograd.grad(expected.square().sum(), project.weight)
+        assert relative(got, want) < 1e-3
     assert counter.frame_count == 1
 
 

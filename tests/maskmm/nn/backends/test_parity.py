@@ -115,6 +115,13 @@ def test_autocast_casts_what_norms_left_in_float32(backend: str, window: int | N
     assert torch.equal(out, expected)
 
 
+def test_autocast_leaves_float64_as_linear_layers_do() -> None:
+    q, k, v = Case([5, 8], dtype=torch.float64).tensors()
+    with torch.autocast("cpu", torch.bfloat16):
+        out = attend(q, k, v, AttentionLayout.build(offsets([5, 8])))
+    torch.testing.assert_close(out, attend(q, k, v, AttentionLayout.build(offsets([5, 8]))))
+
+
 @pytest.mark.parametrize(("backend", "window"), [("runs", None), ("dense", 3), ("blocks", 3)])
 def test_samples_do_not_see_each_other(backend: str, window: int | None) -> None:
     """The tail that fills up a pack may hold anything, in a sample of its own."""

@@ -59,6 +59,20 @@ def test_written_out_kernel_for_other_devices(dtype: torch.dtype) -> None:
         torch.testing.assert_close(got, want)
 
 
+@pytest.mark.parametrize("width", [48, 64])
+def test_written_out_scores_do_not_overflow(width: int) -> None:
+    """Products of large queries and keys are beyond float16, their scaled scores are not."""
+    generator = torch.Generator().manual_seed(0)
+    q, k, v = (torch.randn(1, 2, 20, width, generator=generator) for _ in range(3))
+    q, k, v = (60 * q).half(), (60 * k).half(), v.half()
+    assert bool((q @ k.mT).isinf().any())
+    out, lse = written_out.forward(q, k, v)
+    expected = torch.nn.functional.scaled_dot_product_attention(q.double(), k.double(), v.double())
+    torch.testing.assert_close(out.double(), expected, atol=3e-2, rtol=3e-2)
+    grads = written_out.backward(torch.ones_like(out), q, k, v, out, lse)
+    assert all(bool(grad.isfinite().all()) for grad in grads)
+
+
 @given(
     lengths=st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=12),
     heads=st.sampled_from([(1, 1), (4, 2)]),
