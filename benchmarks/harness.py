@@ -155,7 +155,8 @@ def run(themes: Iterable[tuple[Callable[[bool], Iterable[Measurable]], Iterable[
         themes: for each, its cases (called with True for the quick run) and the packages whose versions are recorded.
 
     Returns:
-        exit status: 1 where a check failed, a gate was not kept, or no case has the name that was asked for.
+        exit status: 1 where a check failed, a gate was not kept or could not be measured, or no case has the name that
+        was asked for.
     """
     options = _parse()
     clock = Clock(options.mode)
@@ -166,7 +167,8 @@ def run(themes: Iterable[tuple[Callable[[bool], Iterable[Measurable]], Iterable[
     for cases, packages in themes:
         shared = environment(clock, packages)
         for case in cases(options.quick):
-            if (options.gates and case.gate is None) or options.only not in case.name:
+            is_watched = case.gate is not None or isinstance(case, Skipped)
+            if (options.gates and not is_watched) or options.only not in case.name:
                 continue
             rows.append(_measured(case, plan))
             if options.gates and not rows[-1].get("is_gate_kept", True):
@@ -181,7 +183,7 @@ def run(themes: Iterable[tuple[Callable[[bool], Iterable[Measurable]], Iterable[
         out.close()
     if not rows:
         print(f"no case is named {options.only!r}", file=sys.stderr)
-    is_gate_lost = options.gates and not all(row.get("is_gate_kept", True) for row in rows)
+    is_gate_lost = options.gates and not all(row.get("is_gate_kept") for row in rows)
     return 1 if is_gate_lost or not rows or any("failed" in row for row in rows) else 0
 
 

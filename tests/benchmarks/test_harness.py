@@ -58,6 +58,15 @@ def test_a_lost_gate_is_measured_again_in_more_rounds(tmp_path, monkeypatch):
     assert run_cases([case], tmp_path, monkeypatch)[0] == 0 and measured == [3, 9, 3]
 
 
+def test_a_gate_whose_peer_is_missing_is_not_kept(tmp_path, monkeypatch):
+    kept = Case("fine", lambda: 0, lambda: 0, lambda: None, 0.0, "nothing", gate=0.0)
+    unwatched = Case("unwatched", never, never, never, 0.0, "nothing")
+    skipped = Skipped("encoder", "transformers does not import")
+    status, rows = run_cases([skipped, kept, unwatched], tmp_path, monkeypatch, "--gates")
+    assert status == 1 and [row["case"] for row in rows] == ["encoder", "fine"]
+    assert run_cases([kept, unwatched], tmp_path, monkeypatch, "--gates")[0] == 0
+
+
 def test_what_a_check_finds_is_in_the_row():
     case = Case("sums", lambda: 0, lambda: 0, lambda: {"largest_difference": 1e-6}, 0.0, "nothing")
     assert case.measure(ONCE)["largest_difference"] == 1e-6
