@@ -196,6 +196,7 @@ class Pipeline:
         sample_id: Sequence[int] | None = None,
         decoder: IterativeDecoder | None = None,
         batch_size: int = 64,
+        target_settings: Mapping[str, Mapping[str, Any]] | None = None,
         **settings: Any,
     ) -> GenerationOutput:
         """Generate targets from inputs, one target after the other, each conditioned on all before it.
@@ -211,6 +212,7 @@ class Pipeline:
             sample_id: B numbers that name the samples for the random numbers; 0 to B-1 where not given.
             decoder: used for every target in place of one made from the settings.
             batch_size: samples that are decoded at once.
+            target_settings: target -> settings for it alone; they win over `settings`.
             **settings: fields of `GenerationSettings` (num_steps, guidance_scale, temperature, top_k, top_p, order,
                 schedule ...). They win over the checkpoint's defaults for each target.
 
@@ -225,12 +227,17 @@ class Pipeline:
         check_names(targets, self.tokenizers, "targets")
         if not targets:
             raise ValueError(f"targets is empty, expected some of {sorted(self.tokenizers)}")
-        defaults = self.generation_defaults
+        defaults, own = self.generation_defaults, target_settings or {}
+        if not own.keys() <= set(targets):
+            raise ValueError(f"target_settings for {sorted(own)}, expected only targets: {list(targets)}")
         size = request_size(inputs, edit or {}, num_samples)
         request = GenerationRequest(
             inputs=inputs,
             targets=list(targets),
-            settings={name: GenerationSettings.layered(defaults.get(name, {}), settings) for name in targets},
+            settings={
+                name: GenerationSettings.layered(defaults.get(name, {}), settings, own.get(name, {}))
+                for name in targets
+            },
             edit=edit or {},
             lengths=lengths or {},
             num_samples=size,

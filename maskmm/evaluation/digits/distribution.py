@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from maskmm.evaluation.coverage import coverage_ratio
 from maskmm.evaluation.digits.generation import NUM_CLASSES
-from maskmm.evaluation.digits.samples import Samples
+from maskmm.evaluation.digits.samples import Judged, Samples
 from maskmm.evaluation.scores import Score
 
 
@@ -32,11 +34,20 @@ def coverage_score(samples: Samples, training: Tensor, seed: int) -> Score:
 
 
 def class_scores(samples: Samples, seed: int) -> list[Score]:
-    """Share of each class among unconditional images."""
-    verdicts = samples.unconditional_verdicts
-    return [
+    """Share of each class among images from nothing: those whose caption was drawn first, and those without."""
+    note = "a caption from nothing, then its image"
+    shares = [
         Score.of_share(
-            f"unconditional images judged {digit}", verdicts == digit, floor=0.05, limit=0.15, seeds=(seed,)
+            f"unconditional images judged {digit}", is_it, floor=0.05, limit=0.15, seeds=(seed,), note=note
         )
-        for digit in range(NUM_CLASSES)
+        for digit, is_it in enumerate(_is_class(samples.unconditional))
     ]
+    alone = [
+        Score.of_share(f"images without a caption judged {digit}", is_it, seeds=(seed,), note="from nothing")
+        for digit, is_it in enumerate(_is_class(samples.image_alone))
+    ]
+    return shares + alone
+
+
+def _is_class(made: Judged) -> list[NDArray[np.bool_]]:
+    return [made.verdicts == digit for digit in range(NUM_CLASSES)]

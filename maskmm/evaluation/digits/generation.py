@@ -83,7 +83,6 @@ class SampleMaker:
         """
         texts, asked = self.ask("text_to_image", sizes.text_to_image)
         spoken_texts, spoken = self.ask("text_to_speech", sizes.text_to_speech)
-        unconditional = self._generate("unconditional", {}, "image", num_samples=sizes.unconditional)
         inpainting, hidden_rows = self._inpaint(images, sizes.inpainting)
         return Samples(
             text_to_image=self._direction("text_to_image", texts, asked),
@@ -99,8 +98,8 @@ class SampleMaker:
                 None, clips.labels, clips.waveforms, self.speech_judge.predict(clips.waveforms)
             ),
             inpainting=inpainting,
-            unconditional=unconditional,
-            unconditional_verdicts=self.image_judge.predict(unconditional),
+            unconditional=self._unconditional(sizes.unconditional),
+            image_alone=self._image_alone(sizes.unconditional),
             hidden_rows=hidden_rows,
         )
 
@@ -133,6 +132,21 @@ class SampleMaker:
         media = self.pipeline.decode(self.pipeline.encode({modality: sources}))[modality]
         return Judged(sources, labels, media, self.judge(modality, media))
 
+    def _unconditional(self, count: int) -> Judged:
+        made = self.pipeline.generate(
+            {},
+            ["text", "image"],
+            seed=self._seed("unconditional"),
+            num_samples=count,
+            target_settings={"text": self.settings.unconditional_text, "image": self.settings.unconditional},
+        )
+        texts, images = made["text"], made["image"]
+        return Judged(texts, self._read(texts), images, self.image_judge.predict(images))
+
+    def _image_alone(self, count: int) -> Judged:
+        images = self._generate("image_alone", {}, "image", num_samples=count)
+        return Judged(None, np.full(count, NOTHING), images, self.image_judge.predict(images))
+
     def _inpaint(self, images: Images, count: int) -> tuple[Judged, tuple[int, int]]:
         originals, labels = images.images[:count], images.labels[:count]
         height, width = originals.shape[-2:]
@@ -142,5 +156,9 @@ class SampleMaker:
 
     def _generate(self, direction: str, inputs: Mapping[str, Any], target: str, **options: Any) -> Any:
         settings = getattr(self.settings, direction)
-        seed = int(self.key.fold(direction).integers(2**31, 0))
-        return self.pipeline.generate(inputs, [target], seed=seed, **options, **settings)[target]
+        return self.pipeline.generate(inputs, [target], seed=self._seed(direction), **options, **settings)[
+            target
+        ]
+
+    def _seed(self, direction: str) -> int:
+        return int(self.key.fold(direction).integers(2**31, 0))

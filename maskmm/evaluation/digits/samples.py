@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -16,7 +15,7 @@ class Judged:
 
     Attributes:
         sources: what they were made from: a batch of media; None where from nothing.
-        labels: (n,) int64 classes asked for.
+        labels: (n,) int64 classes asked for, -1 where none.
         media: the batch that was made.
         verdicts: (n,) int64 classes found, -1 where none.
     """
@@ -51,8 +50,8 @@ class Samples:
         real_images: held-out images as they are; sources is None.
         real_clips: held-out clips as they are; sources is None.
         inpainting: held-out images whose lower half was made anew; judged by the image judge.
-        unconditional: (n, 1, H, W) images from nothing.
-        unconditional_verdicts: (n,) int64, by the image judge.
+        unconditional: captions from nothing, and images for them; judged by the image judge.
+        image_alone: images from nothing, without a caption; labels are -1.
         hidden_rows: first and last + 1 pixel row that inpainting hid.
     """
 
@@ -67,6 +66,6 @@ class Samples:
     real_images: Judged
     real_clips: Judged
     inpainting: Judged
-    unconditional: Tensor
-    unconditional_verdicts: NDArray[np.int64]
+    unconditional: Judged
+    image_alone: Judged
     hidden_rows: tuple[int, int]

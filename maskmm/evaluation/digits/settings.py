@@ -19,7 +19,7 @@ class EvaluationSizes:
     Args:
         text_to_image: images from captions.
         text_to_speech: clips from captions.
-        unconditional: images from nothing.
+        unconditional: pairs of a caption and its image from nothing, and as many images without a caption.
         inpainting: held-out images whose lower half is made anew.
         held_out: most held-out images, and most held-out clips; None takes all.
         training: most training images of the linear probes, and most training clips whose diversity is measured;
@@ -60,7 +60,9 @@ class DigitSettings:
         image_to_speech: images to clips.
         speech_to_text: clips to captions.
         speech_to_image: clips to images.
-        unconditional: nothing to images.
+        unconditional_text: nothing to captions.
+        unconditional: those captions to images: a sample of both from nothing, by the chain rule.
+        image_alone: nothing to images.
         inpainting: upper halves to whole images.
         probe_layers: candidates, each a list of layers whose features lie side by side; the inner validation part of
             the training set picks one.
@@ -76,7 +78,9 @@ class DigitSettings:
     image_to_speech: Mapping[str, Any] = field(default_factory=_steps)
     speech_to_text: Mapping[str, Any] = field(default_factory=_steps)
     speech_to_image: Mapping[str, Any] = field(default_factory=_steps)
+    unconditional_text: Mapping[str, Any] = field(default_factory=_steps)
     unconditional: Mapping[str, Any] = field(default_factory=_steps)
+    image_alone: Mapping[str, Any] = field(default_factory=_steps)
     inpainting: Mapping[str, Any] = field(default_factory=_steps)
     probe_layers: tuple[tuple[int, ...], ...] = ((-1,),)
     probe_pool: Pool = "mean"

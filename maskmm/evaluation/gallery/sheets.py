@@ -88,9 +88,17 @@ def image_to_text(samples: Samples) -> Figure:
 
 
 def unconditional(samples: Samples) -> Figure:
-    """The first hundred images from nothing."""
-    note = "The first samples in order, none selected; generated from nothing but masks."
-    return _sheet(mosaic(samples.unconditional[:100], 10), "Unconditional images", note)
+    """The first hundred images from nothing, whose captions were drawn first."""
+    note = (
+        "The first samples in order, none selected; from nothing but masks: first a caption, then its image."
+    )
+    return _sheet(mosaic(samples.unconditional.media[:100], 10), "Unconditional images", note)
+
+
+def image_alone(samples: Samples) -> Figure:
+    """The first hundred images from nothing without a caption."""
+    note = "The first samples in order, none selected; from nothing but masks, without a caption."
+    return _sheet(mosaic(samples.image_alone.media[:100], 10), "Images without a caption", note)
 
 
 def reconstructions(samples: Samples) -> Figure:

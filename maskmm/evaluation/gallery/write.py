@@ -26,6 +26,7 @@ _PICTURES = (
     (sheets.image_to_text, "Held-out images to captions", "image_to_text.png"),
     (sheets.inpainting, "Inpainting", "inpainting.png"),
     (sheets.unconditional, "Unconditional images", "unconditional.png"),
+    (sheets.image_alone, "Images without a caption", "image_alone.png"),
     (sheets.reconstructions, "Image reconstructions", "reconstructions.png"),
     (speech, "Speech", "speech.png"),
 )

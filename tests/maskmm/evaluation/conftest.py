@@ -47,20 +47,23 @@ class StandInPipeline:
 
     def generate(self, inputs: Mapping[str, Any], targets: Sequence[str], **options: Any) -> dict[str, Any]:
         self.requests.append({"inputs": dict(inputs), "targets": list(targets), **options})
-        (target,) = targets
+        made: dict[str, Any] = {}
+        for target in targets:
+            made[target] = self._generate(made or inputs, target, options)
+        return made
+
+    def _generate(self, inputs: Mapping[str, Any], target: str, options: Mapping[str, Any]) -> Any:
         edit = options.get("edit")
         if edit:
-            return {target: edit[target].media}
+            return edit[target].media
         labels = [label for media in inputs.values() for label in map(self._label, media)]
         labels = labels or [i % 10 for i in range(options["num_samples"])]
         given = [self.confuse.get(label, label) for label in labels]
         if target == "text":
-            return {
-                target: [captions.caption(label, i % captions.num_captions) for i, label in enumerate(given)]
-            }
+            return [captions.caption(label, i % captions.num_captions) for i, label in enumerate(given)]
         pools = self._media[target]
         media = [pools[label][i % len(pools[label])] for i, label in enumerate(given)]
-        return {target: torch.stack(media) if target == "image" else media}
+        return torch.stack(media) if target == "image" else media
 
     def _label(self, media: Any) -> int:
         if isinstance(media, str):

@@ -73,12 +73,26 @@ def test_probe_layer_is_chosen_on_the_training_set_and_held_to_pixels(result: tu
 
 
 def test_settings_and_seeds_reach_the_pipeline(pipeline: Any, result: tuple[Scores, Samples]) -> None:
-    by_target = {(tuple(r["inputs"]), r["targets"][0], "edit" in r): r for r in pipeline.requests}
+    by_target = {(tuple(r["inputs"]), r["targets"][-1], "edit" in r): r for r in pipeline.requests}
     assert by_target[("text",), "image", False]["num_steps"] == 12
     assert by_target[("image",), "text", False]["temperature"] == 0.5
     assert "num_steps" not in by_target[("image",), "text", False]
     seeds = [request["seed"] for request in pipeline.requests]
-    assert len(set(seeds)) == len(seeds) == 8
+    assert len(set(seeds)) == len(seeds) == 9
+
+
+def test_images_from_nothing_have_their_captions_drawn_first(
+    pipeline: Any, result: tuple[Scores, Samples]
+) -> None:
+    scores, samples = result
+    both, alone = (r for r in pipeline.requests if r.get("num_samples"))
+    assert (both["targets"], alone["targets"]) == (["text", "image"], ["image"])
+    assert not both["inputs"] and not alone["inputs"]
+    assert both["target_settings"]["text"] == DigitSettings().unconditional_text
+    made = samples.unconditional
+    assert made.is_right.all() and len(made) == len(samples.image_alone) == 50
+    row = scores["images without a caption judged 3"]
+    assert row.count == 50 and row.is_met is None
 
 
 def test_inpainting_hides_the_lower_half(pipeline: Any, result: tuple[Scores, Samples]) -> None:

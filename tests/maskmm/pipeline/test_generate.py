@@ -88,6 +88,16 @@ def test_settings_of_the_call_win_over_those_of_the_checkpoint(toy_folder, toy_m
     assert pipeline.generate(text, ["image", "speech"]).settings["image"].num_steps == 3
     assert pipeline.generate(text, ["image", "speech"]).settings["speech"].num_steps == 12
     assert pipeline.generate(text, ["image"], num_steps=5).settings["image"].num_steps == 5
+    both = pipeline.generate(
+        text,
+        ["image", "speech"],
+        num_steps=5,
+        target_settings={"speech": {"num_steps": 2, "temperature": 0.5}},
+    )
+    assert (both.settings["image"].num_steps, both.settings["speech"].num_steps) == (5, 2)
+    assert (both.settings["image"].temperature, both.settings["speech"].temperature) == (1.0, 0.5)
+    with pytest.raises(ValueError, match="target_settings for .'speech'., expected only targets: .'image'."):
+        pipeline.generate(text, ["image"], target_settings={"speech": {"num_steps": 2}})
 
 
 def test_a_decoder_of_ones_own_is_used(toy_pipeline, toy_media) -> None:
