@@ -163,8 +163,10 @@ def pack(batch: TokenBatch, vocabulary: Vocabulary, has_cls: bool | None = None)
         has_cls: put one [CLS] row before each sample; as the vocabulary says where not given.
 
     Raises:
-        ValueError: a modality that the vocabulary lacks, or segments that are not sorted by sample.
+        ValueError: a modality that the vocabulary lacks, one without codes whose continuous inputs are not given, or
+            segments that are not sorted by sample.
     """
+    _check_shown(batch, vocabulary)
     table = batch.segments
     if bool((table.sample[1:] < table.sample[:-1]).any()):
         raise ValueError("segments must be sorted by sample; build the batch with TokenBatch.from_samples")
@@ -214,6 +216,18 @@ def pack(batch: TokenBatch, vocabulary: Vocabulary, has_cls: bool | None = None)
         vocabulary, ids, modality, position, segment, sample, cu_seqlens, segments, batch.sample_id, inputs,
         condition_ids, group,
     )  # fmt: skip
+
+
+def _check_shown(batch: TokenBatch, vocabulary: Vocabulary) -> None:
+    """Raise ValueError for rows that would show nothing, as those of a datamodule that was not asked for inputs."""
+    for number, name in enumerate(batch.names):
+        if vocabulary.spec(name).has_codes or name in batch.inputs:
+            continue
+        if bool((batch.segments.modality == number).any()):
+            raise ValueError(
+                f"modality {name!r} has no codes, and the batch no continuous inputs of it: nothing would be shown; "
+                "give its inputs (`inputs` of TokenBatch.from_samples or of the datamodule)"
+            )
 
 
 def count_rows(batch: TokenBatch, vocabulary: Vocabulary, has_cls: bool) -> Tensor:

@@ -225,6 +225,9 @@ def test_bad_input() -> None:
         TokenBatch.from_samples(images(2), [IMAGE], inputs=patches(1))
     with pytest.raises(ValueError, match=r"several widths, or none at all: \{'image': \[3, 4\]\}"):
         TokenBatch.from_samples(images(2), [IMAGE], inputs=[patches(1)[0], {"image": torch.zeros(2, 3, 3)}])
+    clip = TokenBatch.from_samples([{"clip": torch.zeros(0, dtype=torch.int64)}], [CLIP])
+    with pytest.raises(ValueError, match="modality 'clip' has no codes, and the batch no continuous inputs"):
+        pack(clip, Vocabulary([CLIP]))
     sequence = pack(TokenBatch.from_samples(images(2), [IMAGE]), Vocabulary([IMAGE]))
     with pytest.raises(ValueError, match=r"codes of \['image'\] are not to be shown, but .* \[\]"):
         InputsInsteadOfCodes(AnyToAnyMasking(), ["image"])(sequence, Key(0))
