@@ -30,7 +30,16 @@ class ConvPositions(nn.Module):
         self.conv = weight_norm(conv, dim=2)
 
     def forward(self, x_ND: Tensor, layout: AttentionLayout) -> Tensor:
-        """(N, D) -> (N, D), what to add to the rows."""
+        """(N, D) -> (N, D), what to add to the rows.
+
+        Raises:
+            ValueError: a layout with a cache.
+        """
+        if layout.cache is not None:
+            raise ValueError(
+                f"convolutional positions of kernel {self.kernel} with a key/value cache: a row's neighbours come at "
+                "other steps; encode all rows"
+            )
         if x_ND.device.type != "cpu" or torch.compiler.is_compiling():
             return self._with_gaps(x_ND, layout)
         return self._run_by_run(x_ND, layout)

@@ -8,7 +8,7 @@ import torch
 from maskmm.model import MaskedTransformer, TransformerConfig
 from maskmm.nn.attention import attend
 from maskmm.nn.cache import KeyValueCache
-from maskmm.nn.config import AttentionConfig
+from maskmm.nn.config import AttentionConfig, PositionConfig
 from maskmm.nn.structure import block_causal
 from maskmm.sequence import pack
 from maskmm.vocabulary import Vocabulary
@@ -78,6 +78,16 @@ def test_a_step_of_more_layers_than_the_first() -> None:
     attend(rows, rows, rows, layout)
     with pytest.raises(ValueError, match="layer 2 of a step, but the steps before had 1"):
         attend(rows, rows, rows, layout)
+
+
+def test_a_convolution_has_no_neighbours_of_other_steps() -> None:
+    torch.manual_seed(0)
+    positions = PositionConfig("sample", rotary=None, learned=None, conv_kernel=4)
+    config = TransformerConfig(width=16, depth=1, attention=AttentionConfig(num_heads=4), positions=positions)
+    model = MaskedTransformer(Vocabulary([IMAGE]), config)
+    sequence = pack(random_batch([IMAGE], 2, 0), model.vocabulary, has_cls=False)
+    with pytest.raises(ValueError, match="convolutional positions of kernel 4 with a key/value cache"):
+        model(sequence, KeyValueCache().step(sequence.cu_seqlens))
 
 
 def test_a_bias_has_no_positions_of_cached_rows() -> None:
