@@ -93,10 +93,9 @@ class CompiledAnswer:
         try:
             return self._compiled(objective, model, batch, key)
         except self._refusals as error:
-            reason = str(error).strip().splitlines()[0]
             raise ValueError(
-                f"{type(objective).__name__} on this model does not compile into one graph ({reason}); train without "
-                "`compilation`, or change what does not compile"
+                f"{type(objective).__name__} on this model does not compile into one graph ({_reason(error)}); train "
+                "without `compilation`, or change what does not compile"
             ) from error
 
     def _check(self, batch: MaskedSequence) -> None:
@@ -123,3 +122,13 @@ class CompiledAnswer:
                     torch._dynamo.maybe_mark_dynamic(value, 0)
             if batch.asked is not None:
                 torch._dynamo.maybe_mark_dynamic(batch.asked.index, 0)
+
+
+def _reason(error: Exception) -> str:
+    """What torch says first, and what it means where that is obscure."""
+    line = str(error).strip().splitlines()[0]
+    if "data-dependent" in line.lower():
+        line += (
+            ": shapes or branches follow from values of tensors, as with attention under a predicate on a CPU"
+        )
+    return line

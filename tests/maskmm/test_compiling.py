@@ -29,6 +29,7 @@ from maskmm.nn.config import (
 )
 from maskmm.objectives.base import MaskedModel, Objective, ObjectiveOutput
 from maskmm.objectives.cross_entropy import MaskedCrossEntropy
+from maskmm.objectives.structure import Hybrid
 from maskmm.packing import Packer
 from tests.maskmm.decoding.stubs import AUDIO, IMAGE, LABEL, MODALITIES, TEXT, VOCABULARY, full_batch
 from tests.maskmm.training import TINY, build_data, build_module, build_trainer, write_toy_data
@@ -228,6 +229,11 @@ def test_what_does_not_compile_is_refused(sources: list[ModalitySource]) -> None
     model = MaskedTransformer(VOCABULARY, BASE)
     with pytest.raises(ValueError, match="ReadsItsLoss on this model does not compile into one graph"):
         compiled(ReadsItsLoss(), model, batch(0), KEY)
+    structured = replace(batch(0), order=torch.zeros(batch(0).inputs.num_rows, dtype=torch.int64))
+    with pytest.raises(
+        ValueError, match="follow from values of tensors, as with attention under a predicate"
+    ):
+        compiled(MaskedCrossEntropy(structure=Hybrid()), model, structured, KEY)
     decoder = replace(TINY, head=HeadConfig(decoder=DecoderConfig()))
     with pytest.raises(ValueError, match="head.decoder=DecoderConfig"):
         build_module(sources, transformer=decoder, compilation=CompileConfig())
