@@ -31,7 +31,7 @@ def _cases(theme: str) -> Callable[[bool], Iterable[Measurable]]:
     def cases(is_quick: bool) -> Iterator[Measurable]:
         obstacles = [reason for name in _THEMES[theme] if (reason := _obstacle(name)) is not None]
         if obstacles:
-            yield Skipped(theme, "; ".join(obstacles))
+            yield Skipped(theme, "; ".join(obstacles), gate=1.0 if theme in _GATED else None)
             return
         yield from import_module(f"benchmarks.{theme}").cases(is_quick)
 

@@ -37,7 +37,7 @@ def cases(is_quick: bool) -> Iterator[Case | Skipped]:
         for num_codes in (8192, 32768) if is_quick else (8192, 32768, 65536):
             yield _masked_rows(width, num_codes, num_rows=1024)
         yield from _slices(width, num_rows=512)
-        yield _torch_in_chunks(width, 32768, num_rows=1024)
+        yield _torch_in_chunks(width, 32768, num_rows=256 if is_quick else 1024)
 
 
 def _model(modalities: list[Modality], width: int) -> MaskedTransformer:

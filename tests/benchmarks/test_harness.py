@@ -61,10 +61,11 @@ def test_a_lost_gate_is_measured_again_in_more_rounds(tmp_path, monkeypatch):
 def test_a_gate_whose_peer_is_missing_is_not_kept(tmp_path, monkeypatch):
     kept = Case("fine", lambda: 0, lambda: 0, lambda: None, 0.0, "nothing", gate=0.0)
     unwatched = Case("unwatched", never, never, never, 0.0, "nothing")
-    skipped = Skipped("encoder", "transformers does not import")
+    skipped = Skipped("encoder", "transformers does not import", gate=1.0)
     status, rows = run_cases([skipped, kept, unwatched], tmp_path, monkeypatch, "--gates")
     assert status == 1 and [row["case"] for row in rows] == ["encoder", "fine"]
-    assert run_cases([kept, unwatched], tmp_path, monkeypatch, "--gates")[0] == 0
+    others = [Skipped("nested", "no such package"), kept, unwatched]
+    assert run_cases(others, tmp_path, monkeypatch, "--gates")[0] == 0
 
 
 def test_what_a_check_finds_is_in_the_row():
@@ -124,4 +125,4 @@ def test_a_child_that_dies_does_not_leave_its_parent_waiting():
 def test_a_peer_that_does_not_import_is_a_row_with_the_reason(monkeypatch):
     monkeypatch.setitem(benchmarks.all._THEMES, "encoder", ("no_such_peer",))
     (row,) = benchmarks.all._cases("encoder")(True)
-    assert isinstance(row, Skipped) and "no_such_peer" in row.reason
+    assert isinstance(row, Skipped) and "no_such_peer" in row.reason and row.gate is not None
