@@ -21,8 +21,8 @@ def probe_scores(
 
     def features(images: Tensor, layers: tuple[int, ...]) -> Tensor:
         found = pipeline.extract_features({"image": images}, layers, settings.probe_pool)["image"]
-        assert isinstance(found, Tensor)  # pooled: one row an image
-        return found
+        assert isinstance(found, Tensor)
+        return found.flatten(1)
 
     candidates = [
         (layers, probe(features(training.images, layers), features(held_out.images, layers)))

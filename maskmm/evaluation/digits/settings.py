@@ -66,7 +66,7 @@ class DigitSettings:
         inpainting: upper halves to whole images.
         probe_layers: candidates, each a list of layers whose features lie side by side; the inner validation part of
             the training set picks one.
-        probe_pool: pooling of the features.
+        probe_pool: pooling of the features; a "map" keeps places apart, as the probe on pixels does.
 
     Raises:
         ValueError: text_to_image without num_steps, or with more than MAX_STEPS; no probe_layers.

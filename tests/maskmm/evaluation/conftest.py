@@ -84,7 +84,7 @@ class StandInPipeline:
     def extract_features(
         self, inputs: Mapping[str, Any], layers: Sequence[int], pool: str
     ) -> dict[str, Tensor]:
-        pixels = inputs["image"].flatten(1)
+        pixels = inputs["image"] if pool == "map" else inputs["image"].flatten(1)
         return {"image": pixels if tuple(layers) == (-1,) else torch.ones_like(pixels)}
 
 

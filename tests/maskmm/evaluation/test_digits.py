@@ -26,7 +26,7 @@ def pipeline(make_pipeline: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def result(pipeline: Any, corpus: Any) -> tuple[Scores, Samples]:
-    settings = DigitSettings(image_to_text={"temperature": 0.5}, probe_layers=((0,), (-1,)))
+    settings = DigitSettings(image_to_text={"temperature": 0.5}, probe_layers=((0,), (-1,)), probe_pool="map")
     return evaluate_digits(pipeline, corpus, captions, 0, TOY, settings, HERE)
 
 
@@ -103,7 +103,7 @@ def test_inpainting_hides_the_lower_half(pipeline: Any, result: tuple[Scores, Sa
 
 
 def test_same_seed_same_figures(result: tuple[Scores, Samples], make_pipeline: Any, corpus: Any) -> None:
-    settings = DigitSettings(image_to_text={"temperature": 0.5}, probe_layers=((0,), (-1,)))
+    settings = DigitSettings(image_to_text={"temperature": 0.5}, probe_layers=((0,), (-1,)), probe_pool="map")
     again, samples = evaluate_digits(make_pipeline(), corpus, captions, 0, TOY, settings, HERE)
     assert again == result[0]
     assert samples.text_to_image.sources == result[1].text_to_image.sources
