@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from benchmarks.rate_distortion.budget import Budget
-from benchmarks.rate_distortion.video import CASES, codec_row, num_tokens, rows, score
+from benchmarks.rate_distortion.video import CASES, codec_row, num_tokens, rows, score, trained_rows
 from benchmarks.rate_distortion.video_codecs import CODECS, at_bits
 from benchmarks.rate_distortion.video_data import FilmsAndDigits, FramesOfFilmsAndDigits, TakingTurns
 
@@ -33,6 +33,14 @@ def test_ours_have_no_more_tokens_than_single_frames_and_the_same_codes():
     assert frames.is_of_frames and not any(case.is_of_frames for case in ours)
     assert {num_tokens(case) for case in CASES} == {144}
     assert len({case.make().spec.codebook_size for case in CASES}) == 1
+
+
+def test_an_inflated_tokenizer_counts_both_trainings():
+    (case,) = (case for case in CASES if case.start is not None)
+    clips = {"clips": moving_texture(16)[None]}
+    (row,) = trained_rows(case, clips, Budget(is_quick=True), peer={"clips": 1.0})
+    assert row["tokens"] == 144 and row["is_reached"] == (row["psnr"] > 1.0)
+    assert row["steps"] > 0 and row["train_cpu_s"] > 0
 
 
 def test_makers_take_turns_wherever_a_batch_begins():
