@@ -139,6 +139,7 @@ def test_a_budget_of_too_few_samples_is_named_once(caplog: pytest.LogCaptureFixt
 def test_a_sample_longer_than_the_budget_is_named() -> None:
     with pytest.raises(ValueError, match=r"sample of item \d+ has \d+ packed rows, the token budget 300"):
         plan_of(rows=300).draws(0)
-    with pytest.raises(ValueError, match="rows=0"):
-        TokenBudget(0, 1)
+    for bad in (0, 96.5):
+        with pytest.raises(ValueError, match=f"rows={bad}, .*: expected whole numbers of at least 1"):
+            TokenBudget(bad, 1)  # type: ignore[arg-type]
     assert PackCursor() == PackCursor(0, 0, ())

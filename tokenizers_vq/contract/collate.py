@@ -49,7 +49,7 @@ class TokenBudget:
             a table of positions). None = no bound.
 
     Raises:
-        ValueError: a number below 1.
+        ValueError: what is no whole number of at least 1.
     """
 
     rows: int
@@ -61,10 +61,10 @@ class TokenBudget:
         given = [
             value for value in (self.rows, self.samples, self.segments, self.longest) if value is not None
         ]
-        if min(given) < 1:
+        if not all(isinstance(value, int) and value >= 1 for value in given):
             raise ValueError(
                 f"token budget of rows={self.rows}, samples={self.samples}, segments={self.segments}, longest="
-                f"{self.longest}: expected at least 1 of each"
+                f"{self.longest}: expected whole numbers of at least 1"
             )
 
     @property
