@@ -28,7 +28,8 @@ _NUM_GROUPS = 4  # of the length-sorted baseline
 
 def cases(is_quick: bool) -> Iterator[Case]:
     """Rows 1 to 3 of the speed goals; the quick run has d256 alone, full lengths forward."""
-    yield from _mixed(256, 6, lengths_of(8, 512, 0.4), 512, goals=(3.0, 2.7), gates=(2.3, 2.2))
+    count = 6 if is_quick else 8
+    yield from _mixed(256, 6, lengths_of(count, 512, 0.4), 512, goals=(3.0, 2.7), gates=(2.3, 2.2))
     yield from _full(256, 6, 512, 2 if is_quick else 4, (False,) if is_quick else (False, True))
     yield _short(is_quick)
     if is_quick:

@@ -26,7 +26,7 @@ _NUM_CODES = 32768
 
 def cases(is_quick: bool) -> Iterator[Case]:
     """The quick run has d256 alone."""
-    yield _case(256, 6, 128, 4 if is_quick else 8, goal=2.5)
+    yield _case(256, 6, 128, 2 if is_quick else 8, goal=2.5)
     if not is_quick:
         yield _case(768, 12, 512, 1, goal=1.25)
 
