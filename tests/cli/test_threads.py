@@ -14,6 +14,9 @@ def test_threads_are_settled_but_not_over_the_users(monkeypatch: pytest.MonkeyPa
     settle_threads()
     assert os.environ["GOMP_SPINCOUNT"] == "0"
     assert 1 <= int(os.environ["OMP_NUM_THREADS"]) <= MOST_THREADS
+    monkeypatch.setattr(os, "environ", {})
+    settle_threads(1)
+    assert os.environ["OMP_NUM_THREADS"] == "1"
     monkeypatch.setattr(os, "environ", {"OMP_NUM_THREADS": "7"})
     settle_threads()
     assert os.environ["OMP_NUM_THREADS"] == "7"
