@@ -11,6 +11,7 @@ import torch
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
+from maskmm.averages import check_averages
 from maskmm.checkpoint.warm_start import WarmStart, freeze, read_model, take_over
 from maskmm.compiling import Answer, CompileConfig, CompiledAnswer, answer, check_compiles
 from maskmm.filling import check_window
@@ -120,7 +121,8 @@ class MaskedModule(lightning.LightningModule):
         return {source.name: load_tokenizer(source.tokenizer).fingerprint() for source in self.sources}
 
     def setup(self, stage: str) -> None:
-        """Refuse half precision on a CPU that only emulates it, and a window larger than the data's token budget."""
+        """Refuse averaged buffers, half precision that a CPU only emulates, a window larger than the token budget."""
+        check_averages(self.trainer)
         if self.trainer.strategy.root_device.type == "cpu":
             check_half_precision_on_cpu(self.trainer.precision)
         budget = getattr(getattr(self.trainer, "datamodule", None), "budget", None)

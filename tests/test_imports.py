@@ -22,7 +22,7 @@ LEVELS = (
     {"nn", "masking", "filling", "packing"},
     {"checkpoint", "model"},
     {"decoding", "features", "objectives", "scalar_mix"},
-    {"module", "compiling", "callbacks", "optim", "sample_logger", "half_precision"},
+    {"module", "compiling", "callbacks", "optim", "sample_logger", "half_precision", "averages"},
     {"pipeline"},
     {"interop", "evaluation"},
     {"cli"},

@@ -51,7 +51,7 @@ def test_validation_takes_the_averaged_weights(sources: list[ModalitySource], tm
         def on_validation_batch_start(self, trainer: Any, pl_module: Any, *_: Any) -> None:
             seen.append(pl_module.model.norm.weight.detach().clone())
 
-    average = EMAWeightAveraging(decay=0.5)
+    average = EMAWeightAveraging(use_buffers=False, decay=0.5)
     trainer = build_trainer(
         tmp_path, callbacks=[average, Watch()], num_sanity_val_steps=0, val_check_interval=8
     )
@@ -59,6 +59,18 @@ def test_validation_takes_the_averaged_weights(sources: list[ModalitySource], tm
     trainer.fit(module, build_data(tmp_path, sources, val_batches=1))
     assert average._average_model is not None
     assert torch.equal(seen[-1], average._average_model.module.model.norm.weight)
+
+
+def test_averages_leave_whole_numbers_alone(sources: list[ModalitySource], tmp_path: Path) -> None:
+    module, data = build_module(sources), build_data(tmp_path, sources)
+    with pytest.raises(ValueError, match="averages buffers too .*give it use_buffers=False"):
+        build_trainer(tmp_path, callbacks=[EMAWeightAveraging(decay=0.9)]).fit(module, data)
+    average = EMAWeightAveraging(use_buffers=False, decay=0.9)
+    build_trainer(tmp_path, callbacks=[average], max_steps=8).fit(module, data)
+    assert average._average_model is not None
+    averaged = dict(average._average_model.module.named_buffers())
+    whole = {n: b for n, b in module.named_buffers() if not b.is_floating_point() and not n.endswith("step")}
+    assert whole and all(torch.equal(averaged[name], buffer) for name, buffer in whole.items())
 
 
 def test_the_loss_falls_and_the_seed_decides(sources: list[ModalitySource], tmp_path: Path) -> None:

@@ -98,7 +98,7 @@ def test_the_model_that_is_trained_is_the_same_with_and_without(
 def test_samples_are_made_by_the_averaged_model_in_eval_mode(
     sources: list[ModalitySource], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    average = EMAWeightAveraging(decay=0.5)
+    average = EMAWeightAveraging(use_buffers=False, decay=0.5)
     seen: list[tuple[bool, bool]] = []
 
     def watch(model: Any, batch: TokenBatch, targets: list[str], *args: Any, **kwargs: Any) -> TokenBatch:

@@ -58,7 +58,7 @@ def weight(folder: Path) -> torch.Tensor:
 
 
 def test_averaged_weights_are_exported(sources, tmp_path) -> None:
-    path = fit(Toy(sources, TINY), tmp_path / "run", [EMAWeightAveraging(decay=0.5)])
+    path = fit(Toy(sources, TINY), tmp_path / "run", [EMAWeightAveraging(use_buffers=False, decay=0.5)])
     export_lightning(path, tmp_path / "out", generation_defaults={"image": {"num_steps": 2}})
     checkpoint = read_lightning(path)
     average = checkpoint["state_dict"]["model.embedding.codes.weight"]
@@ -68,7 +68,7 @@ def test_averaged_weights_are_exported(sources, tmp_path) -> None:
 
 
 def test_an_average_that_never_began_is_not_exported(sources, tmp_path, caplog) -> None:
-    late = EMAWeightAveraging(decay=0.5, update_starting_at_step=100)
+    late = EMAWeightAveraging(use_buffers=False, decay=0.5, update_starting_at_step=100)
     path = fit(Toy(sources, TINY), tmp_path / "run", [late])
     export_lightning(path, tmp_path / "out")
     current = read_lightning(path)["current_model_state"]["model.embedding.codes.weight"]
