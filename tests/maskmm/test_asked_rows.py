@@ -36,13 +36,15 @@ def features_and_gradients(model: MaskedTransformer, features: Tensor) -> list[T
     return [features.detach(), *torch.autograd.grad((features * weight).sum(), used)]
 
 
-def check(model: MaskedTransformer, layout: AttentionLayout | None = None) -> None:
+def num_equal(model: MaskedTransformer, layout: AttentionLayout | None = None) -> int:
+    """Compare features and gradients; how many tensors were compared, the features among them."""
     sequence, is_asked = batch(), rows_of_some_samples()
     asked = AskedRows.of(sequence, is_asked)
     found = features_and_gradients(model, model.forward_asked(sequence, asked, layout))
     wanted = features_and_gradients(model, model.forward_features(sequence, layout)[is_asked])
-    for one, other in zip(found, wanted):
+    for one, other in zip(found, wanted, strict=True):
         torch.testing.assert_close(one, other, atol=1e-9, rtol=1e-9)
+    return len(found)
 
 
 @pytest.mark.parametrize("are_queries_fewer", [True, False])
@@ -51,16 +53,17 @@ def test_the_whole_family_answers_as_the_full_forward(
     name: str, are_queries_fewer: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(self_attention, "_ROWS_THAT_PAY", 0 if are_queries_fewer else 10**6)
-    check(build(FAMILY[name]))
+    model = build(FAMILY[name])
+    assert num_equal(model) > len(model.blocks)
 
 
 def test_structured_attention_and_activation_checkpointing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(self_attention, "_ROWS_THAT_PAY", 0)
     model, sequence = build(PLAIN), batch()
     order = Key(1).integers(torch.tensor(4), torch.arange(sequence.num_rows))
-    check(model, model.layout(sequence, permutation(order)))
+    num_tensors = num_equal(model, model.layout(sequence, permutation(order)))
     model.train().checkpoints_activations = True
-    check(model)
+    assert num_equal(model) == num_tensors > len(model.blocks)
 
 
 def test_a_mixer_that_knows_nothing_of_it_answers_too() -> None:

@@ -109,6 +109,8 @@ def test_a_step_waits_for_nothing(name: str) -> None:
             loss_of(model, given).backward()
     finally:
         torch.cuda.set_sync_debug_mode("default")
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    assert gradients and all(bool(gradient.isfinite().all()) for gradient in gradients)
 
 
 def replace_bound(model: MaskedTransformer) -> MaskedTransformer:

@@ -147,7 +147,8 @@ def test_parts_that_contradict_each_other(fields: dict[str, Any], message: str) 
 
 
 def test_heads_of_odd_width_do_without_rotary_positions() -> None:
-    TransformerConfig(attention=AttentionConfig(head_width=3), positions=PositionConfig(rotary=None))
+    config = TransformerConfig(attention=AttentionConfig(head_width=3), positions=PositionConfig(rotary=None))
+    assert config.attention.width_of_head(config.width) == 3 and config.positions.rotary is None
 
 
 def test_flat_fields_of_the_first_format() -> None:
